@@ -1,0 +1,75 @@
+//! The door: addresses, caps and deadlines. Invariant: every value bounds something a stranger controls.
+//!
+//! `WEIR_LISTEN`, `WEIR_MANAGEMENT_LISTEN` (or `METRICS_PORT` for its port alone), `WEIR_HTTP_*`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Addresses, caps and deadlines of the public and the management listener.
+#[derive(Debug, Clone, clap::Args)]
+pub struct HttpConfig {
+    /// Public address: tenants and operators
+    #[arg(long, env = "WEIR_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// Management address: Prometheus metrics and liveness; not for the internet
+    #[arg(long, env = "WEIR_MANAGEMENT_LISTEN", default_value = "0.0.0.0:8001", value_name = "ADDR")]
+    pub management_listen: SocketAddr,
+    /// Port of the management address, when only the port is to change
+    #[arg(long, env = "METRICS_PORT", value_name = "PORT")]
+    pub metrics_port: Option<u16>,
+    /// Most open connections in total
+    #[arg(long, env = "WEIR_HTTP_MAX_CONNECTIONS", default_value_t = 10_000, value_name = "N")]
+    pub http_max_connections: usize,
+    /// Most open connections from one peer address
+    #[arg(long, env = "WEIR_HTTP_MAX_CONNECTIONS_PER_PEER", default_value_t = 2_000, value_name = "N")]
+    pub http_max_connections_per_peer: usize,
+    /// Seconds a client may take to send its request head
+    #[arg(long, env = "WEIR_HTTP_HEADER_SECONDS", default_value_t = 5, value_name = "S")]
+    pub http_header_seconds: u64,
+    /// Seconds a client may pause inside its body
+    #[arg(long, env = "WEIR_HTTP_BODY_STALL_SECONDS", default_value_t = 10, value_name = "S")]
+    pub http_body_stall_seconds: u64,
+    /// Seconds a connection may stay idle between requests
+    #[arg(long, env = "WEIR_HTTP_IDLE_SECONDS", default_value_t = 60, value_name = "S")]
+    pub http_idle_seconds: u64,
+    /// Seconds any request may take (streams excepted), its body included
+    #[arg(long, env = "WEIR_HTTP_REQUEST_SECONDS", default_value_t = 15, value_name = "S")]
+    pub http_request_seconds: u64,
+    /// Seconds running requests get to finish after SIGTERM
+    #[arg(long, env = "WEIR_DRAIN_SECONDS", default_value_t = 20, value_name = "S")]
+    pub drain_seconds: u64,
+}
+
+impl HttpConfig {
+    /// Where the management listener binds.
+    pub fn management_address(&self) -> SocketAddr {
+        let mut address = self.management_listen;
+        if let Some(port) = self.metrics_port {
+            address.set_port(port);
+        }
+        address
+    }
+
+    /// Deadline of a request.
+    pub fn request_deadline(&self) -> Duration {
+        Duration::from_secs(self.http_request_seconds)
+    }
+
+    pub(super) fn check(&self, mistakes: &mut Vec<String>) {
+        let bounded = [
+            ("WEIR_HTTP_HEADER_SECONDS", self.http_header_seconds),
+            ("WEIR_HTTP_BODY_STALL_SECONDS", self.http_body_stall_seconds),
+            ("WEIR_HTTP_IDLE_SECONDS", self.http_idle_seconds),
+            ("WEIR_HTTP_REQUEST_SECONDS", self.http_request_seconds),
+            ("WEIR_DRAIN_SECONDS", self.drain_seconds),
+        ];
+        for (name, seconds) in bounded {
+            if !(1..=3600).contains(&seconds) {
+                mistakes.push(format!("{name} must be 1 to 3600 seconds"));
+            }
+        }
+        if self.http_max_connections == 0 || self.http_max_connections_per_peer == 0 {
+            mistakes.push("WEIR_HTTP_MAX_CONNECTIONS and WEIR_HTTP_MAX_CONNECTIONS_PER_PEER must be at least 1".into());
+        }
+    }
+}

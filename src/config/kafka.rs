@@ -1,0 +1,121 @@
+//! The log: brokers, topics, producer and consumer settings. Invariant: the producer is idempotent with acks=all whatever is set.
+//!
+//! `KAFKA_SERVER`, `KAFKA_TOPIC`, `WEIR_KAFKA_*`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::secret::Secret;
+
+/// Brokers, topics, producer and consumer settings.
+#[derive(Debug, Clone, clap::Args)]
+pub struct KafkaConfig {
+    /// Bootstrap brokers, comma-separated
+    #[arg(long, env = "KAFKA_SERVER", default_value = "127.0.0.1:9092", value_name = "HOST:PORT,…")]
+    pub kafka_server: String,
+    /// Topic of events; the bulk lane is `<topic>.bulk`
+    #[arg(long, env = "KAFKA_TOPIC", default_value = "weir.events", value_name = "TOPIC")]
+    pub kafka_topic: String,
+    /// Topic of dead letters
+    #[arg(long, env = "WEIR_KAFKA_DEAD_LETTER_TOPIC", default_value = "weir.dead-letters", value_name = "TOPIC")]
+    pub kafka_dead_letter_topic: String,
+    /// Consumer group of the workers
+    #[arg(long, env = "WEIR_KAFKA_GROUP", default_value = "weir-worker", value_name = "NAME")]
+    pub kafka_group: String,
+    /// Partitions of a topic when it is created; each partition-batch costs about 30 µs on either side, so few are cheaper
+    #[arg(long, env = "WEIR_KAFKA_PARTITIONS", default_value_t = 6, value_name = "N")]
+    pub kafka_partitions: i32,
+    /// Replicas of a topic when it is created; 0 means 3 where there are 3 brokers, else 1
+    #[arg(long, env = "WEIR_KAFKA_REPLICATION", default_value_t = 0, value_name = "N")]
+    pub kafka_replication: i32,
+    /// Days a topic keeps its records; must stay below WEIR_RETENTION_DAYS
+    #[arg(long, env = "WEIR_KAFKA_RETENTION_DAYS", default_value_t = 7, value_name = "DAYS")]
+    pub kafka_retention_days: u32,
+    /// Milliseconds the producer waits to fill a batch; it is the floor of a single event's latency
+    #[arg(long, env = "WEIR_KAFKA_LINGER_MS", default_value_t = 5, value_name = "MS")]
+    pub kafka_linger_ms: u32,
+    /// Milliseconds an answer waits for the acknowledgement before it says the outcome is unknown
+    #[arg(long, env = "WEIR_KAFKA_ACK_TIMEOUT_MS", default_value_t = 2_000, value_name = "MS")]
+    pub kafka_ack_timeout_ms: u64,
+    /// Most bytes in the producer queue, in KiB
+    #[arg(long, env = "WEIR_KAFKA_QUEUE_KIB", default_value_t = 131_072, value_name = "KIB")]
+    pub kafka_queue_kib: u32,
+    /// Most records in the producer queue
+    #[arg(long, env = "WEIR_KAFKA_QUEUE_RECORDS", default_value_t = 500_000, value_name = "N")]
+    pub kafka_queue_records: u32,
+    /// Compression of record batches: none, gzip, snappy, lz4 or zstd
+    #[arg(long, env = "WEIR_KAFKA_COMPRESSION", default_value = "lz4", value_name = "NAME")]
+    pub kafka_compression: String,
+    /// plaintext, ssl, sasl_plaintext or sasl_ssl
+    #[arg(long, env = "WEIR_KAFKA_SECURITY_PROTOCOL", default_value = "plaintext", value_name = "NAME")]
+    pub kafka_security_protocol: String,
+    /// PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
+    #[arg(long, env = "WEIR_KAFKA_SASL_MECHANISM", default_value = "SCRAM-SHA-512", value_name = "NAME")]
+    pub kafka_sasl_mechanism: String,
+    /// SASL user
+    #[arg(long, env = "WEIR_KAFKA_SASL_USERNAME", value_name = "NAME")]
+    pub kafka_sasl_username: Option<String>,
+    /// SASL password
+    #[arg(long, env = "WEIR_KAFKA_SASL_PASSWORD", value_name = "SECRET", hide_env_values = true)]
+    pub kafka_sasl_password: Option<Secret>,
+    /// File that holds the SASL password
+    #[arg(long, env = "WEIR_KAFKA_SASL_PASSWORD_FILE", value_name = "PATH")]
+    pub kafka_sasl_password_file: Option<PathBuf>,
+    /// CA certificates (PEM) for TLS to the brokers
+    #[arg(long, env = "WEIR_KAFKA_CA_FILE", value_name = "PATH")]
+    pub kafka_ca_file: Option<PathBuf>,
+}
+
+impl KafkaConfig {
+    /// How long an answer waits for the acknowledgement.
+    pub fn ack_timeout(&self) -> Duration {
+        Duration::from_millis(self.kafka_ack_timeout_ms)
+    }
+
+    /// Topic of the bulk lane.
+    pub fn bulk_topic(&self) -> String {
+        format!("{}.bulk", self.kafka_topic)
+    }
+
+    pub(super) fn resolve(&mut self, mistakes: &mut Vec<String>) {
+        match Secret::resolve(
+            "WEIR_KAFKA_SASL_PASSWORD",
+            self.kafka_sasl_password.as_ref(),
+            self.kafka_sasl_password_file.take().as_deref(),
+        ) {
+            Ok(secret) => self.kafka_sasl_password = secret,
+            Err(mistake) => mistakes.push(mistake),
+        }
+        if self.kafka_security_protocol.starts_with("sasl")
+            && (self.kafka_sasl_username.is_none() || self.kafka_sasl_password.is_none())
+        {
+            mistakes.push(format!(
+                "WEIR_KAFKA_SECURITY_PROTOCOL={} needs WEIR_KAFKA_SASL_USERNAME and WEIR_KAFKA_SASL_PASSWORD",
+                self.kafka_security_protocol
+            ));
+        }
+        let choices = [
+            (
+                "WEIR_KAFKA_SECURITY_PROTOCOL",
+                &self.kafka_security_protocol,
+                &["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"][..],
+            ),
+            ("WEIR_KAFKA_SASL_MECHANISM", &self.kafka_sasl_mechanism, &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"][..]),
+            ("WEIR_KAFKA_COMPRESSION", &self.kafka_compression, &["none", "gzip", "snappy", "lz4", "zstd"][..]),
+        ];
+        for (name, value, allowed) in choices {
+            if !allowed.contains(&value.as_str()) {
+                mistakes.push(format!("{name} must be one of {}", allowed.join(", ")));
+            }
+        }
+        if !(1..=1000).contains(&self.kafka_partitions) {
+            mistakes.push("WEIR_KAFKA_PARTITIONS must be 1 to 1000".into());
+        }
+        if !(100..=14_000).contains(&self.kafka_ack_timeout_ms) {
+            mistakes.push("WEIR_KAFKA_ACK_TIMEOUT_MS must be 100 to 14000, below the 15 s of a request".into());
+        }
+        if u64::from(self.kafka_linger_ms) >= self.kafka_ack_timeout_ms {
+            mistakes.push("WEIR_KAFKA_LINGER_MS must be below WEIR_KAFKA_ACK_TIMEOUT_MS".into());
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Configuration: every variable of the service, one section a file. Invariant: whoever holds a [`Config`] holds one that was
+//! checked whole; mistakes are reported together, and the environment is read nowhere else.
+
+mod auth;
+mod database;
+mod http;
+mod ingest;
+mod kafka;
+mod redis;
+mod secret;
+mod telemetry;
+mod worker;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Command, FromArgMatches};
+
+pub use auth::AuthConfig;
+pub use database::DatabaseConfig;
+pub use http::HttpConfig;
+pub use ingest::IngestConfig;
+pub use kafka::KafkaConfig;
+pub use redis::RedisConfig;
+pub use secret::Secret;
+pub use telemetry::TelemetryConfig;
+pub use worker::WorkerConfig;
+
+/// Every setting of every role.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// The door.
+    #[command(flatten, next_help_heading = "HTTP")]
+    pub http: HttpConfig,
+    /// Who may call.
+    #[command(flatten, next_help_heading = "Tokens")]
+    pub auth: AuthConfig,
+    /// What the door takes.
+    #[command(flatten, next_help_heading = "Events")]
+    pub ingest: IngestConfig,
+    /// The log.
+    #[command(flatten, next_help_heading = "Kafka")]
+    pub kafka: KafkaConfig,
+    /// Postgres.
+    #[command(flatten, next_help_heading = "Postgres")]
+    pub database: DatabaseConfig,
+    /// Redis.
+    #[command(flatten, next_help_heading = "Redis")]
+    pub redis: RedisConfig,
+    /// The worker.
+    #[command(flatten, next_help_heading = "Worker")]
+    pub worker: WorkerConfig,
+    /// Logs.
+    #[command(flatten, next_help_heading = "Logs")]
+    pub telemetry: TelemetryConfig,
+}
+
+/// Everything that is wrong with a configuration, one sentence each.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} mistake(s) in the configuration:\n  - {}", .0.len(), .0.join("\n  - "))]
+pub struct Mistakes(pub Vec<String>);
+
+impl Config {
+    /// The defaults plus whatever the environment says, for tests and tools that build on it.
+    ///
+    /// # Errors
+    /// All [`Mistakes`] at once.
+    pub fn from_env() -> Result<Self, Mistakes> {
+        let mut mistakes = Vec::new();
+        let command = Self::augment_args(Command::new("weir").args_override_self(true));
+        let matches = parse_collecting(&command, vec!["weir".into()], &mut mistakes);
+        match matches.and_then(|matches| Self::from_arg_matches(&matches).ok()) {
+            Some(config) => config.checked(mistakes),
+            None => Err(Mistakes(mistakes)),
+        }
+    }
+
+    /// Reads secrets from their files, then checks every section and what must agree between sections.
+    ///
+    /// # Errors
+    /// All [`Mistakes`] at once, `mistakes` of the parser first.
+    pub fn checked(mut self, mut mistakes: Vec<String>) -> Result<Self, Mistakes> {
+        self.http.check(&mut mistakes);
+        self.auth.resolve(&mut mistakes);
+        self.ingest.check(&mut mistakes);
+        self.kafka.resolve(&mut mistakes);
+        self.database.resolve(&mut mistakes);
+        self.redis.resolve(&mut mistakes);
+        self.worker.check(&mut mistakes);
+        self.telemetry.check(&mut mistakes);
+        // A replay of what Postgres has already let go would count events twice over.
+        if self.kafka.kafka_retention_days >= self.database.retention_days {
+            mistakes.push("WEIR_KAFKA_RETENTION_DAYS must be below WEIR_RETENTION_DAYS".into());
+        }
+        if mistakes.is_empty() { Ok(self) } else { Err(Mistakes(mistakes)) }
+    }
+
+    /// What a serving role needs beyond a well-formed configuration.
+    ///
+    /// # Errors
+    /// All [`Mistakes`] at once.
+    pub fn check_serving(&self) -> Result<(), Mistakes> {
+        let mut mistakes = Vec::new();
+        self.auth.check_serving(&mut mistakes);
+        if self.database.database_url.is_none() {
+            mistakes.push("DATABASE_URL must be set".into());
+        }
+        if self.redis.redis_url.is_none() {
+            mistakes.push("REDIS_URL must be set".into());
+        }
+        if mistakes.is_empty() { Ok(()) } else { Err(Mistakes(mistakes)) }
+    }
+}
+
+/// Parses like clap, but goes on after a bad value: notes it, puts the flag's own default in its place and parses again, so
+/// that one start reports every mistake. `None` when the command line itself cannot be understood (the error is then noted).
+pub fn parse_collecting(
+    command: &Command,
+    mut argv: Vec<std::ffi::OsString>,
+    mistakes: &mut Vec<String>,
+) -> Option<clap::ArgMatches> {
+    // Bounded: each round silences one argument, and there are not more arguments than that.
+    for _ in 0..256 {
+        let error = match command.clone().try_get_matches_from(argv.clone()) {
+            Ok(matches) => return Some(matches),
+            Err(error) => error,
+        };
+        let text = |kind| match error.get(kind) {
+            Some(ContextValue::String(text)) => Some(text.clone()),
+            _ => None,
+        };
+        let flag = text(ContextKind::InvalidArg).and_then(|arg| arg.split([' ', '=']).next().map(str::to_owned));
+        let replacement = flag.as_deref().and_then(|flag| default_of(command, flag));
+        match (error.kind(), flag, replacement) {
+            (ErrorKind::ValueValidation | ErrorKind::InvalidValue, Some(flag), Some((variable, value))) => {
+                let cause =
+                    std::error::Error::source(&error).map_or_else(|| "invalid value".to_owned(), ToString::to_string);
+                mistakes.push(format!("{variable} ({flag}): {cause}"));
+                drop_flag(&mut argv, &flag);
+                argv.push(format!("{flag}={value}").into());
+            }
+            _ => {
+                if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+                    mistakes.push(error.to_string().lines().next().unwrap_or("bad command line").to_owned());
+                }
+                return None;
+            }
+        }
+    }
+    None
+}
+
+/// Takes `--flag=value` and `--flag value` out of a command line: clap checks even the values that a later one overrides.
+fn drop_flag(argv: &mut Vec<std::ffi::OsString>, flag: &str) {
+    let joined = format!("{flag}=");
+    while let Some(at) = argv.iter().position(|arg| arg == flag || arg.to_string_lossy().starts_with(&joined)) {
+        let parts = if argv[at] == flag { 2 } else { 1 };
+        argv.drain(at..argv.len().min(at + parts));
+    }
+}
+
+/// Environment variable and a harmless valid value of a flag, sought in the command and its subcommands.
+fn default_of(command: &Command, flag: &str) -> Option<(String, String)> {
+    let name = flag.trim_start_matches('-');
+    let arg = command
+        .get_arguments()
+        .chain(command.get_subcommands().flat_map(Command::get_arguments))
+        .find(|arg| arg.get_long() == Some(name))?;
+    let variable = arg.get_env().map_or_else(|| flag.to_owned(), |env| env.to_string_lossy().into_owned());
+    let value =
+        arg.get_default_values().first().map_or_else(|| "1".to_owned(), |value| value.to_string_lossy().into_owned());
+    Some((variable, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Config, Mistakes> {
+        let mut mistakes = Vec::new();
+        let command = Config::augment_args(Command::new("weir").args_override_self(true));
+        let argv = std::iter::once("weir").chain(args.iter().copied()).map(Into::into).collect();
+        let matches = parse_collecting(&command, argv, &mut mistakes);
+        match matches {
+            Some(matches) => Config::from_arg_matches(&matches).expect("all have values").checked(mistakes),
+            None => Err(Mistakes(mistakes)),
+        }
+    }
+
+    #[test]
+    fn defaults_are_sound() {
+        let config = parse(&[]).expect("defaults");
+        assert_eq!(config.kafka.kafka_linger_ms, 5);
+        assert_eq!(config.ingest.max_batch_events, 1_000);
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once() {
+        let error = parse(&[
+            "--listen=nowhere",
+            "--kafka-linger-ms=x",
+            "--jwt-leeway-seconds=90",
+            "--required-fields=colour",
+            "--kafka-retention-days=90",
+        ])
+        .expect_err("five mistakes");
+        assert_eq!(error.0.len(), 5, "{error}");
+        let text = error.to_string();
+        for name in
+            ["WEIR_LISTEN", "WEIR_KAFKA_LINGER_MS", "WEIR_JWT_LEEWAY_SECONDS", "colour", "WEIR_KAFKA_RETENTION_DAYS"]
+        {
+            assert!(text.contains(name), "{name} missing in {text}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_show_in_debug() {
+        let config = parse(&["--database-url=postgres://u:hunter2@h/d"]).expect("config");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

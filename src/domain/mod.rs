@@ -1,0 +1,9 @@
+//! The nouns of the path, shared by every station. Invariant: no I/O, no clock, no randomness; `now` is always an argument.
+
+pub mod event;
+pub mod id;
+pub mod outcome;
+pub mod receipt;
+pub mod tenant;
+pub mod time;
+pub mod window;

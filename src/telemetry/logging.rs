@@ -1,0 +1,29 @@
+//! Log lines on stdout. Invariant: a blocked stdout never blocks a request; lines that find no room are dropped and counted.
+
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::TelemetryConfig;
+
+/// Lines that may wait for a slow stdout.
+const BUFFERED_LINES: usize = 8_192;
+
+/// Installs the process's subscriber. Keep the guard until the end: dropping it flushes what still waits.
+///
+/// A second call in one process (tests) leaves the first subscriber in place.
+pub fn init(config: &TelemetryConfig) -> WorkerGuard {
+    let (writer, guard) =
+        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(BUFFERED_LINES).finish(std::io::stdout());
+    super::metrics::watch_dropped_lines(writer.error_counter());
+    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(true);
+    let installed = if config.log_format == "json" {
+        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+    } else {
+        builder.compact().try_init()
+    };
+    if installed.is_err() {
+        tracing::debug!("a subscriber is already installed");
+    }
+    guard
+}

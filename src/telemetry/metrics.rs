@@ -1,0 +1,80 @@
+//! The registry behind the management port's `/metrics`. Invariant: metrics are registered here only, by the typed statics of
+//! each station's `metrics.rs`; labels come from closed sets, never from accounts or free text.
+
+use std::sync::LazyLock;
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+use tracing_appender::non_blocking::ErrorCounter;
+
+static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::new);
+
+static DROPPED_LINES: std::sync::OnceLock<ErrorCounter> = std::sync::OnceLock::new();
+
+static LOG_LINES_DROPPED: LazyLock<IntGauge> = LazyLock::new(|| {
+    int_gauge("weir_log_lines_dropped", "Log lines dropped since start because stdout was slow; look at what reads it.")
+});
+
+pub(super) fn watch_dropped_lines(counter: ErrorCounter) {
+    if DROPPED_LINES.set(counter).is_err() {
+        tracing::debug!("dropped lines are already watched");
+    }
+}
+
+/// A name that is registered twice is a mistake of ours that the first scrape of any test shows.
+fn register<C: prometheus::core::Collector + Clone + 'static>(made: prometheus::Result<C>) -> C {
+    #[allow(
+        clippy::unwrap_used,
+        clippy::disallowed_methods,
+        reason = "names and labels are literals; a bad one fails every test"
+    )]
+    {
+        let collector = made.unwrap();
+        REGISTRY.register(Box::new(collector.clone())).unwrap();
+        collector
+    }
+}
+
+/// A counter without labels. `help` says what an operator should do about it.
+pub fn int_counter(name: &str, help: &str) -> IntCounter {
+    register(IntCounter::new(name, help))
+}
+
+/// A counter with labels from a closed set.
+pub fn int_counter_vec(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    register(IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+/// A gauge without labels.
+pub fn int_gauge(name: &str, help: &str) -> IntGauge {
+    register(IntGauge::new(name, help))
+}
+
+/// A gauge with labels from a closed set.
+pub fn int_gauge_vec(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    register(IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
+/// A histogram without labels.
+pub fn histogram(name: &str, help: &str, buckets: &[f64]) -> Histogram {
+    register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
+}
+
+/// A histogram with labels from a closed set.
+pub fn histogram_vec(name: &str, help: &str, buckets: &[f64], labels: &[&str]) -> HistogramVec {
+    register(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
+}
+
+/// Everything registered so far in Prometheus text format.
+pub fn render() -> Vec<u8> {
+    if let Some(counter) = DROPPED_LINES.get() {
+        LOG_LINES_DROPPED.set(i64::try_from(counter.dropped_lines()).unwrap_or(i64::MAX));
+    }
+    let mut text = Vec::new();
+    if let Err(error) = TextEncoder::new().encode(&REGISTRY.gather(), &mut text) {
+        tracing::error!(%error, "metrics cannot be rendered");
+    }
+    text
+}

@@ -1,0 +1,5 @@
+//! How the service speaks of itself: logs, the metric registry, health. Invariant: nothing here can fail or block a request.
+
+pub mod health;
+pub mod logging;
+pub mod metrics;
