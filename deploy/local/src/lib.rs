@@ -1,0 +1,1 @@
+//! Private Postgres, Redis and Kafka as child processes; being built.
