@@ -1,0 +1,2 @@
+//! The command `weir-local`.
+fn main() {}
