@@ -48,6 +48,22 @@ impl Layout {
         self.root.join("run").join(format!("{name}.port"))
     }
 
+    /// The port `name` keeps, if it ever had one.
+    #[must_use]
+    pub fn port(&self, name: &str) -> Option<u16> {
+        files::read(&self.port_file(name)).ok()??.trim().parse().ok()
+    }
+
+    /// The names of all processes that were started here and not stopped.
+    #[must_use]
+    pub fn processes(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.root.join("run")).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".pid")?.to_owned())).collect();
+        names.sort();
+        names
+    }
+
     /// What `name` prints; the run before is kept beside it as `.old`.
     #[must_use]
     pub fn log_file(&self, name: &str) -> PathBuf {

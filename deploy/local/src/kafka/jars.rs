@@ -17,7 +17,7 @@ const NAME: &str = "kafka-4.3.1";
 const DOWNLOAD: Duration = Duration::from_secs(900);
 
 /// The Java runtime: of JAVA_HOME if that is set, else of PATH.
-pub(super) fn java() -> Result<PathBuf> {
+pub fn java() -> Result<PathBuf> {
     let home = env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin/java"));
     home.filter(|java| java.is_file())
         .or_else(|| files::find_program("java"))

@@ -10,7 +10,7 @@ use std::{path::Path, thread, time::Duration};
 use crate::{Error, Layout, Lifetime, Process, Result, files, ports};
 
 pub use broker::Broker;
-pub use jars::ensure as ensure_jars;
+pub use jars::{ensure as ensure_jars, java, present as jars_present};
 
 /// Three JVMs on two busy cores take their time.
 pub(crate) const START: Duration = Duration::from_secs(120);
