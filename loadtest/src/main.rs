@@ -1,2 +1,3 @@
-//! Weir.
+//! The `loadtest` command.
+
 fn main() {}

@@ -1,0 +1,17 @@
+//! Proof for Weir: a generator that offers load, an auditor that judges what became of it, faults to offer it under, and
+//! ratios of cost. Invariant: the service never depends on this crate, and a claim made here can be re-run by one command.
+//!
+//! | folder | place |
+//! |---|---|
+//! | [`generate`] | sends requests by a time table, measures from the due time |
+//! | [`journal`] | what was sent and answered, in a file that survives `kill -9` |
+
+pub mod generate;
+pub mod journal;
+pub mod scratch;
+
+/// Prints a line for whoever runs a command.
+#[allow(clippy::print_stdout, reason = "a command-line tool speaks on standard output; this is the one place")]
+pub fn say(text: std::fmt::Arguments<'_>) {
+    println!("{text}");
+}
