@@ -22,4 +22,5 @@
 
 pub mod config;
 pub mod domain;
+pub mod store;
 pub mod telemetry;

@@ -1,6 +1,6 @@
 //! The worker: batches, concurrency and patience. Invariant: memory is bounded by buffers × their size.
 //!
-//! `WEIR_WORKER_*`.
+//! `WEIR_WORKER_*`; for the kill tests `WEIR_FAIL_POINT`.
 
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ pub struct WorkerConfig {
     /// Seconds a stopping worker gets to finish its batch
     #[arg(long, env = "WEIR_WORKER_DRAIN_SECONDS", default_value_t = 10, value_name = "S")]
     pub worker_drain_seconds: u64,
+    /// Tests only: `after_insert` or `after_commit`, optionally `:n`; the n-th write kills the process there
+    #[arg(long, env = "WEIR_FAIL_POINT", value_name = "PLACE", hide = true)]
+    pub fail_point: Option<String>,
 }
 
 impl WorkerConfig {

@@ -27,6 +27,9 @@ pub enum TimeError {
 }
 
 impl Timestamp {
+    /// The last representable microsecond.
+    pub const MAX: Self = Self(END - 1);
+
     /// Takes microseconds since the epoch.
     ///
     /// # Errors

@@ -1,0 +1,148 @@
+//! Counts and top users of a window. Invariant: whole buckets come from `event_counts` and the two edges from `events`, in one
+//! snapshot, so the sum is the number of events in the window, exactly.
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgConnection;
+use sqlx::{Error, Row};
+
+use crate::domain::id::AccountId;
+use crate::domain::time::{SECOND, Timestamp};
+use crate::domain::window::Window;
+
+/// Most event names of one answer; the total counts them all.
+const MAX_NAMES: i64 = 1_000;
+
+/// Events of one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventCount {
+    /// The name.
+    pub event_name: String,
+    /// How many.
+    pub events: u64,
+}
+
+/// Events of one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserCount {
+    /// The user.
+    pub user_id: String,
+    /// How many.
+    pub events: u64,
+}
+
+/// What a summary is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SummaryRows {
+    /// All events of the window.
+    pub total_events: u64,
+    /// By name, most frequent first.
+    pub counts: Vec<EventCount>,
+    /// Most active users, most active first.
+    pub top_users: Vec<UserCount>,
+    /// Everything received before this time is counted; `None` until a worker has noted progress.
+    pub data_as_of: Option<Timestamp>,
+}
+
+const COUNTS: &str = "
+    SELECT event_name, sum(events)::bigint, (sum(sum(events)) OVER ())::bigint
+      FROM (SELECT event_name, events
+              FROM event_counts
+             WHERE account_id = $1 AND bucket >= $3 AND bucket < $4
+             UNION ALL
+            SELECT event_name, count(*)
+              FROM events
+             WHERE account_id = $1 AND occurred_at >= $2 AND occurred_at < $3
+             GROUP BY event_name
+             UNION ALL
+            SELECT event_name, count(*)
+              FROM events
+             WHERE account_id = $1 AND occurred_at >= $4 AND occurred_at < $5
+             GROUP BY event_name) AS part (event_name, events)
+     GROUP BY event_name
+     ORDER BY 2 DESC, 1
+     LIMIT $6";
+
+const TOP_USERS: &str = "
+    SELECT user_id, count(*)
+      FROM events
+     WHERE account_id = $1 AND occurred_at >= $2 AND occurred_at < $3
+     GROUP BY user_id
+     ORDER BY 2 DESC, 1
+     LIMIT $4";
+
+const AS_OF: &str = "SELECT min(record_time) FROM log_progress";
+
+pub(in crate::store) async fn rows(
+    connection: &mut PgConnection,
+    account: &AccountId,
+    window: Window,
+    top: u16,
+) -> Result<SummaryRows, Error> {
+    let [start, first, last, end] = cuts(window);
+    let data_as_of = as_of(connection).await?;
+    let counted = sqlx::query(COUNTS)
+        .bind(account.as_str())
+        .bind(start)
+        .bind(first)
+        .bind(last)
+        .bind(end)
+        .bind(MAX_NAMES)
+        .fetch_all(&mut *connection)
+        .await?;
+    let users = sqlx::query(TOP_USERS)
+        .bind(account.as_str())
+        .bind(start)
+        .bind(end)
+        .bind(i64::from(top))
+        .fetch_all(connection)
+        .await?;
+    let number = |row: &sqlx::postgres::PgRow, at: usize| row.try_get::<i64, _>(at).map(i64::unsigned_abs);
+    Ok(SummaryRows {
+        total_events: counted.first().map_or(Ok(0), |row| number(row, 2))?,
+        counts: counted
+            .iter()
+            .map(|row| Ok(EventCount { event_name: row.try_get(0)?, events: number(row, 1)? }))
+            .collect::<Result<_, Error>>()?,
+        top_users: users
+            .iter()
+            .map(|row| Ok(UserCount { user_id: row.try_get(0)?, events: number(row, 1)? }))
+            .collect::<Result<_, Error>>()?,
+        data_as_of,
+    })
+}
+
+/// The least advanced partition decides: an account's events may be in any. A partition that has nothing left to read is kept
+/// up to date by the worker (`WorkerStore::touch_progress`), so a quiet one does not hold the answer back.
+pub(in crate::store) async fn as_of(connection: &mut PgConnection) -> Result<Option<Timestamp>, Error> {
+    let row = sqlx::query(AS_OF).fetch_one(connection).await?;
+    Ok(row.try_get::<Option<DateTime<Utc>>, _>(0)?.map(Timestamp::from))
+}
+
+/// Where the window is cut: events, whole buckets, events. Without a whole bucket the first part is all of it.
+fn cuts(window: Window) -> [DateTime<Utc>; 4] {
+    let (start, end) = (window.from_seconds(), window.to_seconds() + 1);
+    let (first, last) = window.whole_buckets().unwrap_or((end, end));
+    [start, first, last, end].map(|seconds| DateTime::from_timestamp_micros(seconds * SECOND).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(from: i64, to: i64) -> [i64; 4] {
+        let at = |seconds| Timestamp::from_unix_seconds(seconds).expect("time");
+        cuts(Window::new(at(from), at(to), 1_000_000).expect("window")).map(|cut| cut.timestamp())
+    }
+
+    #[test]
+    fn a_window_is_edge_buckets_edge() {
+        assert_eq!(seconds(100, 2_000), [100, 900, 1_800, 2_001]);
+        assert_eq!(seconds(0, 899), [0, 0, 900, 900]);
+    }
+
+    #[test]
+    fn a_window_without_a_whole_bucket_is_all_edge() {
+        assert_eq!(seconds(100, 800), [100, 801, 801, 801]);
+        assert_eq!(seconds(800, 1_000), [800, 1_001, 1_001, 1_001]);
+    }
+}

@@ -1,0 +1,136 @@
+//! The worker's side of Postgres. Invariant: a batch is written whole or not at all, and writing it again changes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::postgres::PgPool;
+
+use super::error::{Cause, WriteError};
+use super::fail_point::FailPoint;
+use super::lease::{self, Lease};
+use super::{metrics, write};
+use crate::config::{DatabaseConfig, WorkerConfig};
+use crate::domain::event::Event;
+use crate::domain::time::Timestamp;
+
+/// How long [`WorkerStore::probe`] waits.
+const PROBE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How far one partition of the log is settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Kafka topic.
+    pub topic: Arc<str>,
+    /// Partition within the topic.
+    pub partition: i32,
+    /// First offset that may not be settled.
+    pub next_offset: i64,
+    /// Everything the partition received before this time is settled. After a batch: the log's time of its last record. For a
+    /// partition with nothing left to read: see [`WorkerStore::touch_progress`].
+    pub record_time: Timestamp,
+}
+
+/// What a write changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Rows that are new.
+    pub inserted: usize,
+    /// Events that were already there, or stood twice in the batch.
+    pub duplicates: usize,
+    /// For each event of the batch, in its order, whether its row is new.
+    pub new: Vec<bool>,
+}
+
+/// Where a batch comes to rest. A trait, because the worker's tests need failures that Postgres does not give on demand.
+pub trait EventSink: Send + Sync {
+    /// Writes the events that are not there yet, counts exactly those, and notes the progress, in one transaction.
+    ///
+    /// # Errors
+    /// [`WriteError`] says whether to try again, to bisect or to pause.
+    fn write<'a>(
+        &'a self,
+        batch: &'a [Event<'a>],
+        progress: &'a [Progress],
+    ) -> BoxFuture<'a, Result<Written, WriteError>>;
+}
+
+/// Writes batches as `weir_worker`. Cheap to clone.
+#[derive(Clone)]
+pub struct WorkerStore {
+    pool: PgPool,
+    limit: Duration,
+    fail_point: Option<Arc<FailPoint>>,
+}
+
+impl WorkerStore {
+    /// Makes the pool; the first use connects. One connection a concurrent write, and one for progress and probes.
+    ///
+    /// # Errors
+    /// When `DATABASE_WORKER_URL` is absent or cannot be parsed.
+    pub fn open(database: &DatabaseConfig, worker: &WorkerConfig) -> Result<Self, Cause> {
+        let url = database.database_worker_url.as_ref().ok_or("DATABASE_WORKER_URL must be set")?;
+        let connections = u32::try_from(worker.worker_concurrency)?.saturating_add(1);
+        let limit = database.write_timeout();
+        let pool = lease::pool(url, "weir-worker", connections, limit)?;
+        let fail_point = worker.fail_point.as_deref().map(FailPoint::parse).transpose()?.map(Arc::new);
+        Ok(Self { pool, limit, fail_point })
+    }
+
+    /// Notes progress without events: for partitions that have nothing left to read, so that a quiet partition does not hold
+    /// `data_as_of` back, and for dead letters that closed a gap.
+    ///
+    /// `record_time` of a quiet partition must be a clock reading taken *before* asking for the end of the partition, with every
+    /// record up to that end settled: whatever arrived before the reading was then already counted in that end. A reading
+    /// taken afterwards would vouch for records nobody has seen.
+    ///
+    /// # Errors
+    /// As [`EventSink::write`].
+    pub async fn touch_progress(&self, progress: &[Progress]) -> Result<(), WriteError> {
+        lease::within(self.limit, async {
+            let mut lease = Lease::take(&self.pool).await?;
+            let noted = write::progress(&mut lease, progress).await;
+            lease.settle(noted)
+        })
+        .await
+    }
+
+    /// Asks whether Postgres answers and has the tables of this version.
+    ///
+    /// # Errors
+    /// [`WriteError::Transient`] when it does not answer, [`WriteError::Schema`] when the tables are not there.
+    pub async fn probe(&self) -> Result<(), WriteError> {
+        lease::within(PROBE_DEADLINE, async {
+            let mut lease = Lease::take(&self.pool).await?;
+            let seen = sqlx::query("SELECT FROM events, event_counts, log_progress LIMIT 0").execute(&mut *lease).await;
+            lease.settle(seen).map(drop)
+        })
+        .await
+    }
+
+    /// Closes the connections; calls that still run end first.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl EventSink for WorkerStore {
+    fn write<'a>(
+        &'a self,
+        batch: &'a [Event<'a>],
+        progress: &'a [Progress],
+    ) -> BoxFuture<'a, Result<Written, WriteError>> {
+        Box::pin(async move {
+            let timer = metrics::write_started();
+            let fail_point = self.fail_point.as_deref();
+            let result = lease::within(self.limit, async {
+                let mut lease = Lease::take(&self.pool).await?;
+                let written = write::batch(&mut lease, self.limit, batch, progress, fail_point).await;
+                lease.settle(written)
+            })
+            .await;
+            metrics::write_ended(timer, &result);
+            result
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! One batch, one transaction. The steps, each in a file of its own:
+//!
+//! 1. [`plan`]: sort by (account, event id) and drop what stands twice, so that two writers always lock in the same order;
+//! 2. [`insert`]: insert what is absent, learn which rows are new;
+//! 3. [`counts`]: add up the new rows and upsert the sums, in key order, last, so that hot counts are locked briefly;
+//! 4. [`progress`]: note how far the log is settled;
+//! 5. commit.
+//!
+//! Invariant: counts change by exactly the rows that step 2 reported as new, in the same transaction. A crash before the commit
+//! leaves nothing; a crash after it is seen by the next try as duplicates.
+
+mod counts;
+mod insert;
+mod plan;
+mod progress;
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Error};
+
+pub(super) use progress::progress;
+
+use super::fail_point::{FailPoint, Place};
+use super::worker_store::{Progress, Written};
+use crate::domain::event::Event;
+
+/// Writes one batch and its progress.
+pub(super) async fn batch(
+    connection: &mut PgConnection,
+    limit: Duration,
+    batch: &[Event<'_>],
+    settled: &[Progress],
+    fail_point: Option<&FailPoint>,
+) -> Result<Written, Error> {
+    let order = plan::order(batch);
+    let mut transaction = connection.begin_with(AssertSqlSafe(begin(limit))).await?;
+    let fresh = insert::absent(&mut transaction, batch, &order).await?;
+    counts::add(&mut transaction, batch, &fresh).await?;
+    progress(&mut transaction, settled).await?;
+    pass(fail_point, Place::AfterInsert);
+    transaction.commit().await?;
+    pass(fail_point, Place::AfterCommit);
+
+    let mut new = vec![false; batch.len()];
+    for &at in &fresh {
+        new[at] = true;
+    }
+    Ok(Written { inserted: fresh.len(), duplicates: batch.len() - fresh.len(), new })
+}
+
+/// Opens the transaction with its deadlines in one round trip. A worker that is frozen inside it holds locks: Postgres ends it
+/// then, so that the others can go on.
+fn begin(limit: Duration) -> String {
+    let ms = limit.as_millis();
+    format!("BEGIN; SET LOCAL statement_timeout = {ms}; SET LOCAL idle_in_transaction_session_timeout = {ms}")
+}
+
+fn pass(fail_point: Option<&FailPoint>, place: Place) {
+    if let Some(point) = fail_point {
+        point.pass(place);
+    }
+}
+
+#[cfg(test)]
+mod samples {
+    use crate::domain::event::{Channel, Event};
+    use crate::domain::id::{AccountId, EventId};
+    use crate::domain::time::Timestamp;
+
+    pub(super) fn event(account: &str, id: &str) -> Event<'static> {
+        let epoch = Timestamp::from_unix_seconds(0).expect("epoch");
+        Event {
+            event_id: EventId::new(id).expect("id"),
+            account_id: AccountId::new(account).expect("account"),
+            event_name: "click".into(),
+            user_id: "u".into(),
+            channel: Channel::Web,
+            source: None,
+            campaign_id: None,
+            timestamp: epoch,
+            tags: Vec::new(),
+            value: None,
+            schema_version: 1,
+            metadata: None,
+            received_at: epoch,
+        }
+    }
+
+    pub(super) fn with_value(account: &str, id: &str, value: &'static str) -> Event<'static> {
+        Event { value: Some(value.into()), ..event(account, id) }
+    }
+}
