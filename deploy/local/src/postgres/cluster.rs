@@ -103,17 +103,23 @@ impl Postgres {
         if socket.as_os_str().len() > SOCKET_PATH_MAX { String::new() } else { self.store.display().to_string() }
     }
 
-    /// Removes the lock file of a crashed postmaster whose number another process of the same user has by now: Postgres
-    /// would take that one for the postmaster.
-    pub(super) fn remove_stale_lock(&self) -> Result<()> {
-        let data = self.data();
-        let lock = data.join("postmaster.pid");
-        let Some(text) = files::read(&lock)? else { return Ok(()) };
-        let owner: Option<Identity> =
-            text.lines().next().and_then(|pid| pid.trim().parse().ok()).and_then(Identity::of);
-        let works_here =
-            |owner: Identity| fs::read_link(format!("/proc/{}/cwd", owner.pid)).is_ok_and(|cwd| cwd == data);
-        if owner.is_some_and(works_here) { Ok(()) } else { remove(&lock) }
+    /// Removes the lock files of a crashed postmaster whose number is taken, be it by another process or by its own
+    /// remains that nobody has reaped: Postgres would believe that it still runs.
+    pub(super) fn remove_stale_locks(&self) -> Result<()> {
+        let data = fs::canonicalize(self.data()).map_err(Error::io("find the data directory"))?;
+        let socket = self.store.join(format!(".s.PGSQL.{}.lock", self.port));
+        for lock in [data.join("postmaster.pid"), socket] {
+            let Some(text) = files::read(&lock)? else { continue };
+            let pid = text.lines().next().and_then(|pid| pid.trim().parse().ok());
+            let owner = pid.and_then(Identity::of);
+            let works_here = owner.is_some_and(|owner| {
+                fs::read_link(format!("/proc/{}/cwd", owner.pid)).is_ok_and(|directory| directory == data)
+            });
+            if !works_here {
+                remove(&lock)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -61,7 +61,7 @@ impl Postgres {
     /// Starts it again with the same port and data, and waits until it answers.
     pub fn start(&self) -> Result<()> {
         if !self.is_running() {
-            self.remove_stale_lock()?;
+            self.remove_stale_locks()?;
         }
         let data = self.data();
         let mut launch = Launch::new(self.binaries.join("postgres"), data.clone(), self.lifetime)
