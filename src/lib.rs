@@ -20,6 +20,7 @@
 //! | counts | events per account, name, channel and 15-minute bucket, changed only by rows really inserted |
 //! | SLI / SLO | a measured level of service / the level promised |
 
+pub mod auth;
 pub mod config;
 pub mod domain;
 pub mod store;

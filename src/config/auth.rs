@@ -53,8 +53,11 @@ impl AuthConfig {
         if self.jwt_leeway_seconds > 60 {
             mistakes.push("WEIR_JWT_LEEWAY_SECONDS must be at most 60".into());
         }
+        if !(1..=86_400).contains(&self.jwt_jwks_refresh_seconds) {
+            mistakes.push("WEIR_JWT_JWKS_REFRESH_SECONDS must be 1 to 86400".into());
+        }
         if let Some(source) = &self.jwt_jwks
-            && source.starts_with("http:")
+            && source.to_ascii_lowercase().starts_with("http:")
         {
             mistakes.push("WEIR_JWT_JWKS must be a file or an https URL".into());
         }

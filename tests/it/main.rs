@@ -1,1 +1,3 @@
+//! Whole-path tests.
+
 fn main() {}
