@@ -23,5 +23,6 @@
 pub mod auth;
 pub mod config;
 pub mod domain;
+pub mod kafka;
 pub mod store;
 pub mod telemetry;

@@ -31,6 +31,19 @@ pub struct KafkaConfig {
     /// Days a topic keeps its records; must stay below WEIR_RETENTION_DAYS
     #[arg(long, env = "WEIR_KAFKA_RETENTION_DAYS", default_value_t = 7, value_name = "DAYS")]
     pub kafka_retention_days: u32,
+    /// Days the dead-letter topic keeps its records; must stay below WEIR_RETENTION_DAYS
+    #[arg(long, env = "WEIR_KAFKA_DEAD_LETTER_RETENTION_DAYS", default_value_t = 30, value_name = "DAYS")]
+    pub kafka_dead_letter_retention_days: u32,
+    /// Milliseconds without a heartbeat after which the group gives a worker's partitions to others
+    #[arg(long, env = "WEIR_KAFKA_SESSION_TIMEOUT_MS", default_value_t = 10_000, value_name = "MS")]
+    pub kafka_session_timeout_ms: u32,
+    /// Fixed name of this worker in its group: after a restart it gets its partitions back without a rebalance, and while it
+    /// is away they wait for it until the session timeout
+    #[arg(long, env = "WEIR_KAFKA_GROUP_INSTANCE_ID", value_name = "NAME")]
+    pub kafka_group_instance_id: Option<String>,
+    /// Most bytes a worker fetches ahead, in KiB
+    #[arg(long, env = "WEIR_KAFKA_FETCH_AHEAD_KIB", default_value_t = 16_384, value_name = "KIB")]
+    pub kafka_fetch_ahead_kib: u32,
     /// Milliseconds the producer waits to fill a batch; it is the floor of a single event's latency
     #[arg(long, env = "WEIR_KAFKA_LINGER_MS", default_value_t = 5, value_name = "MS")]
     pub kafka_linger_ms: u32,
@@ -107,6 +120,19 @@ impl KafkaConfig {
             if !allowed.contains(&value.as_str()) {
                 mistakes.push(format!("{name} must be one of {}", allowed.join(", ")));
             }
+        }
+        // A broker refuses session timeouts outside group.min/max.session.timeout.ms, by default 6 s to 30 min.
+        if !(6_000..=1_800_000).contains(&self.kafka_session_timeout_ms) {
+            mistakes.push("WEIR_KAFKA_SESSION_TIMEOUT_MS must be 6000 to 1800000".into());
+        }
+        if !(1_024..=2_097_151).contains(&self.kafka_fetch_ahead_kib) {
+            mistakes.push("WEIR_KAFKA_FETCH_AHEAD_KIB must be 1024 to 2097151".into());
+        }
+        if !(1_024..=2_097_151).contains(&self.kafka_queue_kib) {
+            mistakes.push("WEIR_KAFKA_QUEUE_KIB must be 1024 to 2097151".into());
+        }
+        if !(1..=10_000_000).contains(&self.kafka_queue_records) {
+            mistakes.push("WEIR_KAFKA_QUEUE_RECORDS must be 1 to 10000000".into());
         }
         if !(1..=1000).contains(&self.kafka_partitions) {
             mistakes.push("WEIR_KAFKA_PARTITIONS must be 1 to 1000".into());

@@ -90,6 +90,9 @@ impl Config {
         if self.kafka.kafka_retention_days >= self.database.retention_days {
             mistakes.push("WEIR_KAFKA_RETENTION_DAYS must be below WEIR_RETENTION_DAYS".into());
         }
+        if self.kafka.kafka_dead_letter_retention_days >= self.database.retention_days {
+            mistakes.push("WEIR_KAFKA_DEAD_LETTER_RETENTION_DAYS must be below WEIR_RETENTION_DAYS".into());
+        }
         if mistakes.is_empty() { Ok(self) } else { Err(Mistakes(mistakes)) }
     }
 

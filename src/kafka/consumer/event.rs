@@ -1,0 +1,69 @@
+//! What the consumer's thread and the worker say to each other. Invariant: events of one partition reach the worker in order,
+//! a revocation after all records that came before it.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::kafka::record::Polled;
+
+/// A partition of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Partition within the topic.
+    pub partition: i32,
+}
+
+/// From where a partition is to be read on after a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Partition within the topic.
+    pub partition: i32,
+    /// First offset that is not done: the last done one plus one.
+    pub next_offset: i64,
+}
+
+/// What the worker gets.
+#[derive(Debug)]
+pub enum ConsumerEvent {
+    /// Records, in order within each partition; never empty.
+    Records(Vec<Polled>),
+    /// These partitions are this worker's from now on; their records follow.
+    Assigned(Vec<Partition>),
+    /// These partitions are no longer this worker's.
+    Revoked(Revocation),
+}
+
+/// Partitions that go to another worker. The consumer waits a few seconds for the worker to drop or finish what it holds of
+/// them, to [`ConsumerHandle::store`](super::ConsumerHandle::store) what is done, and then to call [`Revocation::done`] (or to
+/// drop this); afterwards it commits.
+#[derive(Debug)]
+pub struct Revocation {
+    /// The partitions.
+    pub partitions: Vec<Partition>,
+    /// They were lost (session timed out): another worker may read them already, storing offsets is useless.
+    pub lost: bool,
+    pub(super) done: Option<oneshot::Sender<()>>,
+}
+
+impl Revocation {
+    /// The worker holds nothing of these partitions any more.
+    pub fn done(mut self) {
+        drop(self.done.take());
+    }
+
+    /// A revocation that nobody waits for, for tests of the worker.
+    pub fn unattended(partitions: Vec<Partition>, lost: bool) -> Self {
+        Self { partitions, lost, done: None }
+    }
+}
+
+/// What the thread is told.
+pub(super) enum Command {
+    Store(Vec<Stored>),
+    Stop(oneshot::Sender<()>),
+}

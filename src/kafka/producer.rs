@@ -1,0 +1,200 @@
+//! Records to the log. Invariant: memory in flight is bounded by the queue's limits, both layers of a result are checked
+//! (hand-over and delivery), and no caller waits for a log that is known to be away.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::util::Timeout;
+use tokio::time::Instant;
+
+use crate::config::KafkaConfig;
+
+use super::breaker::{Breaker, State};
+use super::context::{Callbacks, Shared};
+use super::metrics;
+use super::pulse::Pulse;
+use super::record::{Placement, Publish, PublishError, Record};
+use super::tracker::{Ticket, Tracker, Verdict};
+use super::{settings, watch};
+
+/// How long a readiness probe waits for metadata; below the second that `telemetry::health` gives it.
+const PROBE_DEADLINE: Duration = Duration::from_millis(800);
+
+/// Why there is no producer, or no good one.
+#[derive(Debug, thiserror::Error)]
+pub enum ProducerError {
+    /// librdkafka refuses the settings.
+    #[error("the producer cannot be made")]
+    Settings(#[source] KafkaError),
+    /// The operating system gives no thread.
+    #[error("the producer's watcher cannot be started")]
+    Thread(#[source] std::io::Error),
+    /// The log is away.
+    #[error("the log is away")]
+    Away,
+    /// No broker answered.
+    #[error("no broker answered")]
+    Metadata(#[source] KafkaError),
+    /// The brokers do not have the topic.
+    #[error("the topic {0} does not exist")]
+    NoTopic(String),
+    /// No partition of the topic has a leader.
+    #[error("the topic {0} has no leader")]
+    NoLeader(String),
+    /// Records were still unacknowledged at the deadline.
+    #[error("{0} records were still unacknowledged")]
+    Unflushed(i32),
+}
+
+pub(super) type Inner = ThreadedProducer<Callbacks>;
+
+/// The producer of this process.
+pub struct Producer {
+    pub(super) inner: ArcSwap<Inner>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) config: KafkaConfig,
+}
+
+impl Producer {
+    /// Makes the producer and its watcher. The log need not be there yet.
+    ///
+    /// # Errors
+    /// [`ProducerError`] when the settings are refused.
+    pub fn start(config: &KafkaConfig) -> Result<Arc<Self>, ProducerError> {
+        let shared = Arc::new(Shared {
+            pulse: Pulse::default(),
+            breaker: Breaker::new(State::Closed),
+            watcher: std::sync::OnceLock::new(),
+        });
+        let inner = make(config, &shared)?;
+        let producer = Arc::new(Self { inner: ArcSwap::from_pointee(inner), shared, config: config.clone() });
+        watch::start(&producer).map_err(ProducerError::Thread)?;
+        Ok(producer)
+    }
+
+    /// Whether publishes are refused because the log is away.
+    pub fn is_away(&self) -> bool {
+        self.shared.breaker.state() == State::Open
+    }
+
+    /// Whether the log takes records of the event topic, for `/ready`.
+    ///
+    /// # Errors
+    /// [`ProducerError`] says what is missing.
+    pub async fn probe(&self) -> Result<(), ProducerError> {
+        if self.is_away() {
+            return Err(ProducerError::Away);
+        }
+        let inner = self.inner.load_full();
+        let topic = self.config.kafka_topic.clone();
+        let asked = tokio::task::spawn_blocking(move || ask(&inner, &topic, PROBE_DEADLINE));
+        asked.await.unwrap_or(Err(ProducerError::Away))
+    }
+
+    /// Waits until everything handed over is acknowledged or failed, for shutdown.
+    ///
+    /// # Errors
+    /// [`ProducerError::Unflushed`] at the deadline.
+    pub async fn flush(&self, deadline: Instant) -> Result<(), ProducerError> {
+        let inner = self.inner.load_full();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let flushed = tokio::task::spawn_blocking(move || {
+            inner.flush(Timeout::After(left)).map_err(|_| ProducerError::Unflushed(inner.in_flight_count()))
+        });
+        flushed.await.unwrap_or(Err(ProducerError::Unflushed(0)))
+    }
+
+    /// Hands the records over; the tracker's slots of those that were not taken are settled at once.
+    fn hand_over(&self, records: &[Record]) -> Arc<Tracker> {
+        let tracker = Tracker::new(records.len());
+        let inner = self.inner.load();
+        let mut full = false;
+        for (index, record) in records.iter().enumerate() {
+            if full {
+                tracker.ticket(index).settle(Verdict::QueueFull);
+                continue;
+            }
+            // Counted before, so that the callback cannot settle what was never sent.
+            self.shared.pulse.sent.fetch_add(1, Ordering::Relaxed);
+            let Err((error, returned)) = inner.send(to_library(record, tracker.ticket(index))) else { continue };
+            self.shared.pulse.sent.fetch_sub(1, Ordering::Relaxed);
+            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::InvalidArgument);
+            full = code == RDKafkaErrorCode::QueueFull;
+            returned.delivery_opaque.settle(self.not_taken(code));
+        }
+        tracker
+    }
+
+    /// Verdict on a record that librdkafka did not take: certainly not in the log.
+    fn not_taken(&self, code: RDKafkaErrorCode) -> Verdict {
+        match Verdict::of(code) {
+            Verdict::Unknown if code == RDKafkaErrorCode::Fatal => {
+                self.shared.pulse.fatal.store(true, Ordering::Relaxed);
+                self.shared.wake_watcher();
+                Verdict::Away
+            }
+            Verdict::Unknown => Verdict::Refused,
+            verdict => verdict,
+        }
+    }
+
+    async fn publish_all(&self, records: Vec<Record>, deadline: Instant) -> Vec<Result<Placement, PublishError>> {
+        if !self.shared.breaker.admits() {
+            metrics::publish_failed(&PublishError::Away, records.len());
+            return records.iter().map(|_| Err(PublishError::Away)).collect();
+        }
+        let started = Instant::now();
+        let tracker = self.hand_over(&records);
+        drop(records);
+        if tokio::time::timeout_at(deadline, tracker.settled()).await.is_ok() {
+            metrics::settled(started.elapsed());
+        }
+        let results = tracker.results();
+        for error in results.iter().filter_map(|result| result.as_ref().err()) {
+            metrics::publish_failed(error, 1);
+        }
+        results
+    }
+}
+
+impl Publish for Producer {
+    fn publish(&self, records: Vec<Record>, deadline: Instant) -> BoxFuture<'_, Vec<Result<Placement, PublishError>>> {
+        self.publish_all(records, deadline).boxed()
+    }
+}
+
+/// A new producer of librdkafka's with our callbacks.
+pub(super) fn make(config: &KafkaConfig, shared: &Arc<Shared>) -> Result<Inner, ProducerError> {
+    settings::producer(config).create_with_context(Callbacks(Arc::clone(shared))).map_err(ProducerError::Settings)
+}
+
+/// Asks any broker about the topic; blocks, at most for `deadline`.
+pub(super) fn ask(inner: &Inner, topic: &str, deadline: Duration) -> Result<(), ProducerError> {
+    let metadata = inner.client().fetch_metadata(Some(topic), deadline).map_err(ProducerError::Metadata)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    match found {
+        Some(found) if found.partitions().iter().any(|partition| partition.leader() >= 0) => Ok(()),
+        Some(found) if found.error().is_none() => Err(ProducerError::NoLeader(topic.to_owned())),
+        _ => Err(ProducerError::NoTopic(topic.to_owned())),
+    }
+}
+
+fn to_library(record: &Record, ticket: Box<Ticket>) -> BaseRecord<'_, [u8], [u8], Box<Ticket>> {
+    let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+    let headers = record
+        .headers
+        .iter()
+        .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value.as_slice()) }));
+    BaseRecord::with_opaque_to(&record.topic, ticket)
+        .key(record.key.as_slice())
+        .payload(record.value.as_slice())
+        .headers(headers)
+}
