@@ -55,8 +55,8 @@ lint: bootstrap ## what CI checks besides the tests
 fmt: ## format the code
 	$(CARGO) fmt --all
 
-clean: down ## remove data and build output
-	rm -rf .weir
+clean: ## remove data and build output
+	@if test -d .weir; then $(MAKE) -s $(LOCAL) && $(LOCAL) down --data; fi
 	$(CARGO) clean
 
 docker-up: ## the same in containers

@@ -27,6 +27,6 @@ pub use ports::claim as claim_port;
 pub use postgres::{Login, Postgres, server_binaries as postgres_binaries};
 pub use process::Process;
 pub use redis::Redis;
-pub use shared::shared_for_tests;
+pub use shared::{remove, shared_for_tests};
 pub use spawn::{Launch, Lifetime};
 pub use wait::poll;

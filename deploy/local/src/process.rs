@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Longer than the kernel ever needs to take down a killed process with its memory.
-const KILLED_BY: Duration = Duration::from_secs(20);
+pub(crate) const KILLED_BY: Duration = Duration::from_secs(20);
 
 /// A process that can be started, stopped, killed, paused and started again.
 #[derive(Debug)]

@@ -7,9 +7,11 @@ use std::{
     sync::OnceLock,
 };
 
-use crate::{EngineOptions, Engines, proc_table};
+use nix::sys::signal::Signal;
 
-static SHARED: OnceLock<Result<Engines, String>> = OnceLock::new();
+use crate::{EngineOptions, Engines, Error, Result, proc_table, process::KILLED_BY, wait::poll};
+
+static SHARED: OnceLock<std::result::Result<Engines, String>> = OnceLock::new();
 
 /// The engines of this test process, started by the first caller in `root/.weir/test-<pid>`. They die with the process;
 /// their directory is removed by the next run.
@@ -34,17 +36,21 @@ pub fn shared_for_tests(root: &Path) -> &'static Engines {
 fn remove_leftovers(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for dir in entries.map(|entry| entry.path()).filter(|dir| is_leftover(dir)) {
-        let store = fs::canonicalize(dir.join("pg/store")).unwrap_or_default();
-        for place in [&dir, &store] {
-            for engine in proc_table::engines_below(place) {
-                engine.signal(nix::sys::signal::Signal::SIGKILL);
-            }
-        }
-        if is_fallback(&store) {
-            drop(fs::remove_dir_all(&store));
-        }
-        drop(fs::remove_dir_all(&dir));
+        drop(remove(&dir));
     }
+}
+
+/// Removes the directory of engines with all its data, wherever Postgres had to keep them; engines still there are killed.
+pub fn remove(root: &Path) -> Result<()> {
+    let store = fs::canonicalize(root.join("pg/store")).unwrap_or_default();
+    let engines: Vec<_> = [root, &store].into_iter().flat_map(proc_table::engines_below).collect();
+    engines.iter().for_each(|engine| engine.signal(Signal::SIGKILL));
+    // A dying engine may still write: its directory would not stay empty while it is removed.
+    poll(KILLED_BY, || (!engines.iter().any(|engine| engine.is_alive())).then_some(()));
+    if is_fallback(&store) {
+        fs::remove_dir_all(&store).map_err(Error::io(format!("remove {}", store.display())))?;
+    }
+    fs::remove_dir_all(root).map_err(Error::io(format!("remove {}", root.display())))
 }
 
 fn is_leftover(dir: &Path) -> bool {

@@ -2,7 +2,7 @@
 
 use std::{path::Path, thread, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use weir_local::{Layout, Process};
 
@@ -10,7 +10,7 @@ use super::{out, server};
 
 const ENGINE: Duration = Duration::from_secs(20);
 
-pub(super) fn run(dir: &Path) -> Result<()> {
+pub(super) fn run(dir: &Path, data: bool) -> Result<()> {
     if !dir.join("run").is_dir() {
         out::line("nothing runs here");
         return Ok(());
@@ -27,7 +27,14 @@ pub(super) fn run(dir: &Path) -> Result<()> {
     for result in results {
         stopped |= result?;
     }
-    out::line(if stopped { "stopped; data stay in this directory" } else { "nothing runs here" });
+    if data {
+        // `--dir /` has a `run` too: only a directory that holds engines is removed.
+        ensure!(layout.port("postgres").is_some(), "{} holds no engines", layout.root().display());
+        weir_local::remove(layout.root())?;
+        out::line("stopped; data removed");
+    } else {
+        out::line(if stopped { "stopped; data stay" } else { "nothing runs here" });
+    }
     Ok(())
 }
 

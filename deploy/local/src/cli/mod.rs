@@ -34,7 +34,11 @@ enum Command {
     /// Start everything, send one event, say what to try next.
     Up,
     /// Stop what `up` started; data stay.
-    Down,
+    Down {
+        /// Remove the data too.
+        #[arg(long)]
+        data: bool,
+    },
     /// Show what runs.
     Status,
     /// Install what is missing of Postgres, Redis, Java and the jars of Kafka.
@@ -58,7 +62,7 @@ pub(crate) fn run() -> Result<()> {
     let Cli { dir, command } = Cli::parse();
     match command {
         Command::Up => up::run(&dir),
-        Command::Down => down::run(&dir),
+        Command::Down { data } => down::run(&dir, data),
         Command::Status => status::run(&dir),
         Command::Install => install::run(&dir),
         Command::Engines(args) => bench::run(&dir, &args),

@@ -38,7 +38,7 @@ pub struct Postgres {
 
 impl Postgres {
     /// Starts the Postgres of a directory, or takes over the one that runs there, and waits until it answers. With
-    /// `durable` a commit survives `kill -9` of the machine's power too; without it tests run faster.
+    /// `durable` Postgres waits for the disk, as in production; without it tests run faster.
     pub fn start_in(root: &Path, port: Option<u16>, durable: bool, lifetime: Lifetime) -> Result<Self> {
         let layout = Layout::new(root)?;
         let binaries = server_binaries()?;
