@@ -23,6 +23,13 @@ impl Layout {
         Ok(Self { root })
     }
 
+    /// Whether engines were ever started in a directory. To be asked before anything is stopped or removed there: a
+    /// directory given by mistake may have a `run` with process files of others, as `/` has.
+    #[must_use]
+    pub fn exists(root: &Path) -> bool {
+        root.join("run/postgres.port").is_file()
+    }
+
     /// The directory itself, absolute.
     #[must_use]
     pub fn root(&self) -> &Path {

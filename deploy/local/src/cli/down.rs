@@ -2,7 +2,7 @@
 
 use std::{path::Path, thread, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use nix::sys::signal::Signal;
 use weir_local::{Layout, Process};
 
@@ -11,7 +11,7 @@ use super::{out, server};
 const ENGINE: Duration = Duration::from_secs(20);
 
 pub(super) fn run(dir: &Path, data: bool) -> Result<()> {
-    if !dir.join("run").is_dir() {
+    if !Layout::exists(dir) {
         out::line("nothing runs here");
         return Ok(());
     }
@@ -28,8 +28,6 @@ pub(super) fn run(dir: &Path, data: bool) -> Result<()> {
         stopped |= result?;
     }
     if data {
-        // `--dir /` has a `run` too: only a directory that holds engines is removed.
-        ensure!(layout.port("postgres").is_some(), "{} holds no engines", layout.root().display());
         weir_local::remove(layout.root())?;
         out::line("stopped; data removed");
     } else {

@@ -8,7 +8,7 @@ use weir_local::{Layout, Process};
 use super::out;
 
 pub(super) fn run(dir: &Path) -> Result<()> {
-    if !dir.join("run").is_dir() {
+    if !Layout::exists(dir) {
         bail!("nothing was ever started here: run `make up`");
     }
     let layout = Layout::new(dir)?;
