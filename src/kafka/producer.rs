@@ -188,13 +188,12 @@ pub(super) fn ask(inner: &Inner, topic: &str, deadline: Duration) -> Result<(), 
 }
 
 fn to_library(record: &Record, ticket: Box<Ticket>) -> BaseRecord<'_, [u8], [u8], Box<Ticket>> {
-    let headers = OwnedHeaders::new_with_capacity(record.headers.len());
-    let headers = record
-        .headers
-        .iter()
-        .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value.as_slice()) }));
-    BaseRecord::with_opaque_to(&record.topic, ticket)
-        .key(record.key.as_slice())
-        .payload(record.value.as_slice())
-        .headers(headers)
+    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+    for (key, value) in &record.headers {
+        headers = headers.insert(Header { key, value: value.as_deref() });
+    }
+    let mut message = BaseRecord::with_opaque_to(&record.topic, ticket).headers(headers);
+    message.key = record.key.as_deref();
+    message.payload = record.value.as_deref();
+    message
 }

@@ -1,7 +1,9 @@
 //! Records on their way to the log and back. Invariant: bytes pass through as they are, poisoned ones included.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
@@ -10,12 +12,12 @@ use tokio::time::Instant;
 pub struct Record {
     /// Topic; the partition follows from the key (murmur2, as Java, Flink and Connect do).
     pub topic: Arc<str>,
-    /// Key: the account in the standard lane.
-    pub key: Vec<u8>,
-    /// Value.
-    pub value: Vec<u8>,
-    /// Headers in order.
-    pub headers: Vec<(&'static str, Vec<u8>)>,
+    /// Key: the account in the standard lane. Without one the partition is random.
+    pub key: Option<Bytes>,
+    /// Value; `None` is a tombstone.
+    pub value: Option<Bytes>,
+    /// Headers in order; a value may be null.
+    pub headers: Vec<(Cow<'static, str>, Option<Bytes>)>,
 }
 
 /// Where a published record stands.
