@@ -21,8 +21,10 @@
 //! | SLI / SLO | a measured level of service / the level promised |
 
 pub mod auth;
+pub mod cache;
 pub mod config;
 pub mod domain;
 pub mod kafka;
+pub mod query;
 pub mod store;
 pub mod telemetry;

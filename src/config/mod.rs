@@ -6,6 +6,7 @@ mod database;
 mod http;
 mod ingest;
 mod kafka;
+mod query;
 mod redis;
 mod secret;
 mod telemetry;
@@ -19,6 +20,7 @@ pub use database::DatabaseConfig;
 pub use http::HttpConfig;
 pub use ingest::IngestConfig;
 pub use kafka::KafkaConfig;
+pub use query::QueryConfig;
 pub use redis::RedisConfig;
 pub use secret::Secret;
 pub use telemetry::TelemetryConfig;
@@ -45,6 +47,9 @@ pub struct Config {
     /// Redis.
     #[command(flatten, next_help_heading = "Redis")]
     pub redis: RedisConfig,
+    /// Questions.
+    #[command(flatten, next_help_heading = "Questions")]
+    pub query: QueryConfig,
     /// The worker.
     #[command(flatten, next_help_heading = "Worker")]
     pub worker: WorkerConfig,
@@ -84,6 +89,7 @@ impl Config {
         self.kafka.resolve(&mut mistakes);
         self.database.resolve(&mut mistakes);
         self.redis.resolve(&mut mistakes);
+        self.query.check(&mut mistakes);
         self.worker.check(&mut mistakes);
         self.telemetry.check(&mut mistakes);
         // A replay of what Postgres has already let go would count events twice over.

@@ -8,6 +8,12 @@
 //!
 //! Invariant: counts change by exactly the rows that step 2 reported as new, in the same transaction. A crash before the commit
 //! leaves nothing; a crash after it is seen by the next try as duplicates.
+//!
+//! Steps 2 and 3 could be one statement, the insert's RETURNING feeding the upsert in a data-modifying CTE. Measured (Postgres
+//! 15, 16 partitions, 2,000 rows of 420 bytes, µs of CPU a row, client + backend, unoptimised client on a busy machine): CTE
+//! 1.4 + 17.3, two statements 2.1 + 17.5; 500 rows: 2.2 + 22.3 against 3.0 + 23.0. So the CTE saves 4 to 8 %, most of it here
+//! and not in Postgres. Two statements were taken because `COPY` reports no rows: a faster step 2 can then take the place of
+//! [`insert`] and leave the counting as it is.
 
 mod counts;
 mod insert;

@@ -1,0 +1,35 @@
+//! What the questions tell operators.
+
+use std::sync::LazyLock;
+
+use prometheus::IntCounterVec;
+
+use crate::telemetry::metrics::int_counter_vec;
+
+static SUMMARIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    int_counter_vec(
+        "weir_summaries_total",
+        "Summaries by who answered: process, redis, postgres, or nobody. Many from postgres: is Redis away? Any from nobody: Postgres is.",
+        &["source"],
+    )
+});
+
+/// Who answered.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source {
+    Process,
+    Redis,
+    Postgres,
+    Nobody,
+}
+
+/// Files an answer.
+pub(super) fn answered(source: Source) {
+    let source = match source {
+        Source::Process => "process",
+        Source::Redis => "redis",
+        Source::Postgres => "postgres",
+        Source::Nobody => "nobody",
+    };
+    SUMMARIES.with_label_values(&[source]).inc();
+}
