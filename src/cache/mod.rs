@@ -1,6 +1,7 @@
 //! Redis as a helper that may vanish. The only folder that knows Redis. Invariant: no caller ever waits longer than the
 //! configured deadline nor sees an error: away is a miss, and for a short rest after a failure nobody even asks.
 
+pub mod limiter;
 mod metrics;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@ mod database;
 mod http;
 mod ingest;
 mod kafka;
+mod limit;
 mod query;
 mod redis;
 mod secret;
@@ -20,6 +21,7 @@ pub use database::DatabaseConfig;
 pub use http::HttpConfig;
 pub use ingest::IngestConfig;
 pub use kafka::KafkaConfig;
+pub use limit::LimitConfig;
 pub use query::QueryConfig;
 pub use redis::RedisConfig;
 pub use secret::Secret;
@@ -38,6 +40,9 @@ pub struct Config {
     /// What the door takes.
     #[command(flatten, next_help_heading = "Events")]
     pub ingest: IngestConfig,
+    /// What an account may do.
+    #[command(flatten, next_help_heading = "Limits")]
+    pub limit: LimitConfig,
     /// The log.
     #[command(flatten, next_help_heading = "Kafka")]
     pub kafka: KafkaConfig,
@@ -86,6 +91,7 @@ impl Config {
         self.http.check(&mut mistakes);
         self.auth.resolve(&mut mistakes);
         self.ingest.check(&mut mistakes);
+        self.limit.check(&mut mistakes);
         self.kafka.resolve(&mut mistakes);
         self.database.resolve(&mut mistakes);
         self.redis.resolve(&mut mistakes);

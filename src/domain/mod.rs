@@ -3,7 +3,9 @@
 pub mod event;
 pub mod id;
 pub mod outcome;
+pub mod quota;
 pub mod receipt;
+pub mod ring;
 pub mod tenant;
 pub mod time;
 pub mod window;

@@ -34,7 +34,7 @@ pub enum Rejection {
 }
 
 /// One limit of a quota.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Policy {
     /// Events a minute.
     Sustained,
@@ -42,6 +42,10 @@ pub enum Policy {
     Burst,
     /// Bytes a minute.
     Bytes,
+    /// Requests in flight.
+    Concurrent,
+    /// Events a calendar month.
+    Monthly,
 }
 
 /// Why a record was set aside.
@@ -104,12 +108,22 @@ impl Rejection {
 }
 
 impl Policy {
+    /// Every policy, in the order of answers.
+    pub const ALL: [Self; 5] = [Self::Sustained, Self::Burst, Self::Bytes, Self::Concurrent, Self::Monthly];
+
+    /// The policy of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.name() == text)
+    }
+
     /// Name on the wire (RateLimit fields, limits, admin API).
     pub fn name(self) -> &'static str {
         match self {
             Self::Sustained => "sustained",
             Self::Burst => "burst",
             Self::Bytes => "bytes",
+            Self::Concurrent => "concurrent",
+            Self::Monthly => "monthly",
         }
     }
 }

@@ -1,0 +1,162 @@
+//! The limiter's windows in Redis: the truth all instances share. Invariant: one question is one atomic script on one key, and
+//! every call ends within its deadline.
+
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Cmd, Pipeline, RedisError, Script, ServerErrorKind};
+
+use crate::config::RedisConfig;
+use crate::domain::id::AccountId;
+use crate::domain::ring::{Answer, Ask};
+
+/// How long one attempt to connect may take.
+const CONNECT_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Longest pause between attempts to connect: part of how soon limits are shared again.
+const MAX_RECONNECT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Questions in one pipeline: 128 keep Redis busy for about 5 ms, so a charge behind them is not late.
+const PIPELINE: usize = 128;
+
+/// Why the windows did not answer. The caller decides locally, whatever it was.
+#[derive(Debug, thiserror::Error)]
+pub enum WindowsError {
+    /// The configuration names no Redis, or not in a way it can be reached.
+    #[error("REDIS_URL is not usable")]
+    Url(#[source] RedisError),
+    /// There is no `REDIS_URL`.
+    #[error("REDIS_URL must be set")]
+    Absent,
+    /// Redis refused, or the connection broke.
+    #[error("Redis failed")]
+    Failed(#[source] RedisError),
+    /// No answer in time.
+    #[error("no answer within {} ms", .0.as_millis())]
+    Late(Duration),
+    /// The script answered something else than its contract says.
+    #[error("the script's reply is not understood")]
+    Reply,
+}
+
+/// The windows of all accounts. Charges and renewals have a connection each, so that a long pipeline delays no charge.
+#[derive(Clone)]
+pub struct Windows {
+    charges: ConnectionManager,
+    renewals: ConnectionManager,
+    prefix: Arc<str>,
+    charge: Arc<Script>,
+    register: Arc<Script>,
+}
+
+impl Windows {
+    /// Makes the client; the first command connects. Needs a running tokio runtime.
+    ///
+    /// # Errors
+    /// When `REDIS_URL` is absent or cannot be parsed.
+    pub fn open(config: &RedisConfig) -> Result<Self, WindowsError> {
+        let url = config.redis_url.as_ref().ok_or(WindowsError::Absent)?;
+        let client = redis::Client::open(url.expose()).map_err(WindowsError::Url)?;
+        let settings = || {
+            ConnectionManagerConfig::new()
+                .set_connection_timeout(Some(CONNECT_DEADLINE))
+                .set_response_timeout(Some(Duration::from_secs(1)))
+                .set_max_delay(MAX_RECONNECT_PAUSE)
+        };
+        let connect = || ConnectionManager::new_lazy_with_config(client.clone(), settings()).map_err(WindowsError::Url);
+        Ok(Self {
+            charges: connect()?,
+            renewals: connect()?,
+            prefix: config.redis_prefix.as_str().into(),
+            charge: Arc::new(Script::new(include_str!("charge.lua"))),
+            register: Arc::new(Script::new(include_str!("register.lua"))),
+        })
+    }
+
+    /// Asks one question.
+    ///
+    /// # Errors
+    /// [`WindowsError`]; the charge may have been made all the same when the answer was late.
+    pub async fn ask(&self, account: &AccountId, ask: &Ask, deadline: Duration) -> Result<Answer, WindowsError> {
+        let mut replies = within(deadline, self.pipe(self.charges.clone(), &[(account, ask)])).await?;
+        replies.pop().and_then(|reply| wire::answer(ask, &reply)).ok_or(WindowsError::Reply)
+    }
+
+    /// Asks many questions in few round trips; answers in order, up to the first pipeline that failed.
+    ///
+    /// # Errors
+    /// [`WindowsError`] of the pipeline that failed, beside the answers before it.
+    pub async fn ask_all(
+        &self,
+        questions: &[(&AccountId, &Ask)],
+        deadline: Duration,
+    ) -> (Vec<Answer>, Result<(), WindowsError>) {
+        let mut answers = Vec::with_capacity(questions.len());
+        for chunk in questions.chunks(PIPELINE) {
+            let replies = match within(deadline, self.pipe(self.renewals.clone(), chunk)).await {
+                Ok(replies) => replies,
+                Err(error) => return (answers, Err(error)),
+            };
+            for ((_, ask), reply) in chunk.iter().zip(replies) {
+                match wire::answer(ask, &reply) {
+                    Some(answer) => answers.push(answer),
+                    None => return (answers, Err(WindowsError::Reply)),
+                }
+            }
+        }
+        (answers, Ok(()))
+    }
+
+    /// Says that `instance` lives and learns how many do.
+    ///
+    /// # Errors
+    /// [`WindowsError`].
+    pub async fn register(&self, instance: &str, alive: Duration, deadline: Duration) -> Result<i64, WindowsError> {
+        let key = format!("{}:limit:instances", self.prefix);
+        let mut connection = self.charges.clone();
+        let alive_ms = u64::try_from(alive.as_millis()).unwrap_or(u64::MAX);
+        let mut call = self.register.key(key);
+        call.arg(instance).arg(alive_ms);
+        within(deadline, call.invoke_async(&mut connection)).await
+    }
+
+    /// All questions in one round trip; the script is loaded when Redis does not know it (it then ran none of them).
+    async fn pipe(
+        &self,
+        mut connection: ConnectionManager,
+        questions: &[(&AccountId, &Ask)],
+    ) -> Result<Vec<Vec<i64>>, RedisError> {
+        let mut pipeline = Pipeline::with_capacity(questions.len());
+        for (account, ask) in questions {
+            let mut command = Cmd::new();
+            // The braces put all that carries the account's name into one slot of a cluster.
+            command
+                .arg("EVALSHA")
+                .arg(self.charge.get_hash())
+                .arg(1)
+                .arg(format!("{}:limit:{{{account}}}", self.prefix));
+            wire::arguments(&mut command, ask);
+            pipeline.add_command(command);
+        }
+        match pipeline.query_async(&mut connection).await {
+            Err(error) if error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.charge.load_async(&mut connection).await?;
+                pipeline.query_async(&mut connection).await
+            }
+            answered => answered,
+        }
+    }
+}
+
+async fn within<T>(deadline: Duration, call: impl Future<Output = Result<T, RedisError>>) -> Result<T, WindowsError> {
+    match tokio::time::timeout(deadline, call).await {
+        Ok(answered) => answered.map_err(WindowsError::Failed),
+        Err(_) => Err(WindowsError::Late(deadline)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
