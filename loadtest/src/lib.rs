@@ -5,10 +5,22 @@
 //! |---|---|
 //! | [`generate`] | sends requests by a time table, measures from the due time |
 //! | [`journal`] | what was sent and answered, in a file that survives `kill -9` |
+//! | [`audit`] | holds the journal against the store |
+//! | [`stack`] | private engines with the service on top, or what `make up` runs |
+//! | [`chaos`] | breaks things under load and asks the auditor |
+//! | [`bench`] | cost per event, arms side by side |
+//! | [`cpu`] | processor time by component |
+//! | [`cli`] | the command line over all of it |
 
+pub mod audit;
+pub mod bench;
+pub mod chaos;
+pub mod cli;
+pub mod cpu;
 pub mod generate;
 pub mod journal;
 pub mod scratch;
+pub mod stack;
 
 /// Prints a line for whoever runs a command.
 #[allow(clippy::print_stdout, reason = "a command-line tool speaks on standard output; this is the one place")]

@@ -1,3 +1,7 @@
 //! The `loadtest` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    loadtest::cli::run()
+}

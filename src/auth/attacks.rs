@@ -127,9 +127,10 @@ async fn claims_and_type_are_checked_behind_a_good_signature() {
 }
 
 #[tokio::test]
-async fn a_long_token_is_refused_unread() {
+async fn an_empty_or_long_token_is_refused_unread() {
     let key = IssuerKey::ed25519("k");
     let running = running(&[&key], None).await;
+    assert_eq!(refusal(&running.auth, "").await, AuthError::Invalid(reason::MISSING));
     assert_eq!(refusal(&running.auth, &key.token(json!({}), json!({"pad": "x".repeat(7_000)}))).await, MALFORMED);
     assert!(running.auth.verify(&key.token(json!({}), json!({"pad": "x".repeat(5_000)}))).await.is_ok());
     assert_eq!(refusal(&running.auth, &"A".repeat(3_000_000)).await, MALFORMED);

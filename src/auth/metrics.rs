@@ -13,6 +13,7 @@ use super::{AuthError, reason};
 /// Handles by result, so that the hot path looks up no label.
 struct Verifications {
     accepted: IntCounter,
+    missing: IntCounter,
     malformed: IntCounter,
     invalid: IntCounter,
     expired: IntCounter,
@@ -28,6 +29,7 @@ static VERIFICATIONS: LazyLock<Verifications> = LazyLock::new(|| {
     let of = |result| all.with_label_values(&[result]);
     Verifications {
         accepted: of("accepted"),
+        missing: of("missing"),
         malformed: of("malformed"),
         invalid: of("invalid"),
         expired: of("expired"),
@@ -69,6 +71,7 @@ pub(super) fn judged(verdict: Result<(), AuthError>) {
     let counters = &*VERIFICATIONS;
     let counter = match verdict {
         Ok(()) => &counters.accepted,
+        Err(AuthError::Invalid(reason::MISSING)) => &counters.missing,
         Err(AuthError::Invalid(reason::MALFORMED)) => &counters.malformed,
         Err(AuthError::Invalid(reason::EXPIRED)) => &counters.expired,
         Err(AuthError::Invalid(_)) => &counters.invalid,

@@ -150,6 +150,9 @@ impl Auth {
     }
 
     async fn judge(&self, token: &str, now: Timestamp) -> Result<Arc<Tenant>, AuthError> {
+        if token.is_empty() {
+            return Err(AuthError::Invalid(reason::MISSING));
+        }
         if token.len() > MAX_TOKEN_LEN {
             return Err(AuthError::Invalid(reason::MALFORMED));
         }

@@ -48,8 +48,8 @@ pub struct Claims {
     pub account_id: AccountId,
     /// Scopes, separated by spaces.
     pub scope: String,
-    /// Whether it is an operator's.
-    pub operator: bool,
+    /// `operator`, or nothing for a tenant.
+    pub role: Option<String>,
     /// When it begins.
     pub issued_at: Timestamp,
     /// When it ends.
@@ -95,8 +95,8 @@ impl Signer {
             "iat": claims.issued_at.unix_seconds(),
             "exp": claims.expires_at.unix_seconds(),
         });
-        if claims.operator {
-            payload["role"] = "operator".into();
+        if let Some(role) = &claims.role {
+            payload["role"] = role.as_str().into();
         }
         let header = json!({"typ": "JWT", "alg": "EdDSA", "kid": self.kid});
         let message = [header, payload].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
@@ -170,6 +170,10 @@ fn thumbprint(pair: &Ed25519KeyPair) -> String {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use crate::auth::{Auth, fixture};
+    use crate::domain::tenant::Scope;
+    use crate::domain::time::SECOND;
+
     use super::*;
 
     fn mode(path: &Path) -> u32 {
@@ -186,6 +190,27 @@ mod tests {
         assert_eq!(create_keys(&dir).expect("found"), files);
         assert_eq!((read(&files.signing).expect("pem"), read(&files.jwks).expect("jwks")), before);
         assert_eq!(std::fs::read_dir(&dir).expect("listed").count(), 2, "no draft is left");
+    }
+
+    #[tokio::test]
+    async fn tokens_of_these_keys_are_let_in() {
+        let home = tempfile::tempdir().expect("a directory");
+        let files = create_keys(home.path()).expect("made");
+        let signer = Signer::from_pem_file(&files.signing, "weir-local", "weir").expect("a signer");
+        let now = Timestamp::now();
+        let claims = Claims {
+            account_id: AccountId::new("acme").expect("an id"),
+            scope: "events:write quotas:admin".into(),
+            role: Some("operator".into()),
+            issued_at: now,
+            expires_at: now.saturating_add_micros(60 * SECOND),
+        };
+        let place = Some(files.jwks.display().to_string());
+        let config = crate::config::AuthConfig { jwt_jwks: place, ..fixture::config() };
+        let auth = Auth::start(&config, &Default::default(), &Default::default()).await.expect("started");
+        let tenant = auth.verify(&signer.sign(&claims)).await.expect("let in");
+        assert_eq!(tenant.account_id, claims.account_id);
+        assert!(tenant.operator && tenant.scopes.has(Scope::QuotasAdmin));
     }
 
     #[test]

@@ -79,6 +79,8 @@ struct Plan {
     partitions: i32,
     replicas: i32,
     retention_ms: String,
+    /// `None` leaves the broker's default.
+    max_record: Option<String>,
 }
 
 impl Plan {
@@ -86,6 +88,7 @@ impl Plan {
         let topic = NewTopic::new(&self.name, self.partitions, TopicReplication::Fixed(self.replicas))
             .set("retention.ms", &self.retention_ms)
             .set("cleanup.policy", "delete");
+        let topic = if let Some(bytes) = &self.max_record { topic.set("max.message.bytes", bytes) } else { topic };
         // With three replicas an acknowledgement means at least two have it.
         if self.replicas >= 3 { topic.set("min.insync.replicas", "2") } else { topic }
     }
@@ -102,11 +105,13 @@ fn plans(config: &KafkaConfig, brokers: usize) -> Vec<Plan> {
         partitions,
         replicas,
         retention_ms: (u64::from(days) * 86_400_000).to_string(),
+        max_record: None,
     };
+    let dead = plan(config.kafka_dead_letter_topic.clone(), 1, config.kafka_dead_letter_retention_days);
     vec![
         plan(config.kafka_topic.clone(), config.kafka_partitions, config.kafka_retention_days),
         plan(config.bulk_topic(), config.kafka_partitions, config.kafka_retention_days),
-        plan(config.kafka_dead_letter_topic.clone(), 1, config.kafka_dead_letter_retention_days),
+        Plan { max_record: Some(settings::DEAD_LETTER_BYTES.to_string()), ..dead },
     ]
 }
 

@@ -17,6 +17,6 @@ mod settings;
 mod tracker;
 mod watch;
 
-pub use consumer::{Consumer, ConsumerError, ConsumerEvent, ConsumerHandle, Partition, Revocation, Stored};
+pub use consumer::{Consumer, ConsumerError, ConsumerEvent, ConsumerHandle, End, Partition, Revocation, Stored};
 pub use producer::{Producer, ProducerError};
 pub use record::{Placement, Polled, Publish, PublishError, Record};

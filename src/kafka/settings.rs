@@ -5,6 +5,10 @@ use rdkafka::ClientConfig;
 
 use crate::config::KafkaConfig;
 
+/// Most bytes of a record in the dead-letter topic: well above the broker's default for all others (1 MiB). The door keeps
+/// events far below either.
+pub(super) const DEAD_LETTER_BYTES: u32 = 4 * 1024 * 1024;
+
 /// What every client shares: where the brokers are, how to trust them, how soon to come back.
 fn common(config: &KafkaConfig) -> ClientConfig {
     let mut client = ClientConfig::new();
@@ -58,6 +62,8 @@ pub(super) fn producer(config: &KafkaConfig) -> ClientConfig {
         .set("retry.backoff.max.ms", "250")
         // An unknown topic is said to be unknown after this long, before the record times out without a reason.
         .set("topic.metadata.propagation.max.ms", (ack_ms / 2).to_string())
+        // A dead letter is its record and more: it must fit although the record was as large as its topic takes.
+        .set("message.max.bytes", DEAD_LETTER_BYTES.to_string())
         .set("queue.buffering.max.messages", config.kafka_queue_records.to_string())
         .set("queue.buffering.max.kbytes", config.kafka_queue_kib.to_string())
         .set("statistics.interval.ms", "5000");

@@ -9,7 +9,7 @@ use crate::telemetry::metrics::int_counter_vec;
 static SUMMARIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     int_counter_vec(
         "weir_summaries_total",
-        "Summaries by who answered: process, redis, postgres, or nobody. Many from postgres: is Redis away? Any from nobody: Postgres is.",
+        "Summaries by who answered: process, redis, postgres, stale (Redis, because Postgres was away), or nobody. Many from postgres: is Redis away? Any stale or from nobody: Postgres is.",
         &["source"],
     )
 });
@@ -20,6 +20,7 @@ pub(super) enum Source {
     Process,
     Redis,
     Postgres,
+    Stale,
     Nobody,
 }
 
@@ -29,6 +30,7 @@ pub(super) fn answered(source: Source) {
         Source::Process => "process",
         Source::Redis => "redis",
         Source::Postgres => "postgres",
+        Source::Stale => "stale",
         Source::Nobody => "nobody",
     };
     SUMMARIES.with_label_values(&[source]).inc();

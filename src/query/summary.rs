@@ -2,11 +2,13 @@
 //! however many ask for one key at once, this process loads it once.
 //!
 //! 1. process cache: a second, so that a dashboard storm costs nothing;
-//! 2. Redis: 45 to 58 seconds, spread so that keys written together do not run out together; away, it is skipped;
-//! 3. Postgres.
+//! 2. Redis: 45 to 58 seconds, spread so that keys written together do not run out together; away, it is skipped. An answer
+//!    from here is taken while it is younger than a hundred times what it cost Postgres, so that a small account sees its
+//!    events at once and a large one costs Postgres at most a hundredth of its time;
+//! 3. Postgres; away, whatever Redis still holds is better than nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moka::future::Cache as ProcessCache;
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,12 @@ const PROCESS_TTL: Duration = Duration::from_secs(1);
 
 /// What Redis returns must be younger, so that with [`PROCESS_TTL`] on top no answer is older than 60 s.
 const MAX_AGE: Duration = Duration::from_secs(59);
+
+/// An answer stays fresh for this many times what it cost.
+const FRESH_PER_COST: u32 = 100;
+
+/// Even a dear answer is computed anew after this time, before Redis forgets it.
+const MAX_FRESH: Duration = Duration::from_secs(45);
 
 /// Seconds of the default window.
 const DEFAULT_SECONDS: i64 = 86_400;
@@ -80,6 +88,7 @@ struct Kept {
     counts: Vec<(String, u64)>,
     users: Vec<(String, u64)>,
     as_of: Option<i64>,
+    cost_micros: u64,
 }
 
 type Key = (AccountId, Window, u16);
@@ -126,18 +135,29 @@ impl Summaries {
     ) -> Result<Arc<Aged<Kept>>, ReadError> {
         let what = format!("summary:{}:{}:{top}", window.from_seconds(), window.to_seconds());
         let key = self.redis.key(account, &what);
-        if let Some(kept) = self.redis.get::<Kept>(&key).await
-            && kept.age(now) < MAX_AGE
-        {
+        let held = self.redis.get::<Kept>(&key).await.filter(|kept| kept.age(now) < MAX_AGE);
+        if let Some(kept) = held.as_ref().filter(|kept| kept.age(now) < kept.value.fresh_for()) {
             metrics::answered(Source::Redis);
-            return Ok(Arc::new(kept));
+            return Ok(Arc::new(kept.clone()));
         }
-        let rows = self.store.summary(account, window, top).await.inspect_err(|_| metrics::answered(Source::Nobody))?;
-        metrics::answered(Source::Postgres);
-        // Aged from before the question, so that the time Postgres took counts as age.
-        let kept = Arc::new(Aged { computed_at: now.micros(), value: Kept::from(rows) });
-        self.redis.put(&key, &*kept, ttl()).await;
-        Ok(kept)
+        let asked = Instant::now();
+        match (self.store.summary(account, window, top).await, held) {
+            (Ok(rows), _) => {
+                metrics::answered(Source::Postgres);
+                // Aged from before the question, so that the time Postgres took counts as age.
+                let kept = Arc::new(Aged { computed_at: now.micros(), value: Kept::new(rows, asked.elapsed()) });
+                self.redis.put(&key, &*kept, ttl()).await;
+                Ok(kept)
+            }
+            (Err(ReadError::Unavailable(_)), Some(held)) => {
+                metrics::answered(Source::Stale);
+                Ok(Arc::new(held))
+            }
+            (Err(error), _) => {
+                metrics::answered(Source::Nobody);
+                Err(error)
+            }
+        }
     }
 }
 
@@ -145,18 +165,21 @@ fn ttl() -> Duration {
     Duration::from_millis(rand::random_range(45_000..=58_000))
 }
 
-impl From<SummaryRows> for Kept {
-    fn from(rows: SummaryRows) -> Self {
+impl Kept {
+    fn new(rows: SummaryRows, cost: Duration) -> Self {
         Self {
             total: rows.total_events,
             counts: rows.counts.into_iter().map(|count| (count.event_name, count.events)).collect(),
             users: rows.top_users.into_iter().map(|user| (user.user_id, user.events)).collect(),
             as_of: rows.data_as_of.map(Timestamp::micros),
+            cost_micros: u64::try_from(cost.as_micros()).unwrap_or(u64::MAX),
         }
     }
-}
 
-impl Kept {
+    fn fresh_for(&self) -> Duration {
+        Duration::from_micros(self.cost_micros).saturating_mul(FRESH_PER_COST).clamp(PROCESS_TTL, MAX_FRESH)
+    }
+
     fn weight(&self) -> u32 {
         let texts = self.counts.iter().chain(&self.users).map(|(text, _)| text.len() + 40).sum::<usize>();
         u32::try_from(texts + 400).unwrap_or(u32::MAX)
@@ -216,8 +239,19 @@ mod tests {
     }
 
     #[test]
+    fn a_dear_answer_stays_fresh_longer_than_a_cheap_one() {
+        let fresh_for = |cost| {
+            let rows = SummaryRows { total_events: 0, counts: vec![], top_users: vec![], data_as_of: None };
+            Kept::new(rows, Duration::from_millis(cost)).fresh_for()
+        };
+        assert_eq!(fresh_for(2), Duration::from_secs(1));
+        assert_eq!(fresh_for(100), Duration::from_secs(10));
+        assert_eq!(fresh_for(5_000), Duration::from_secs(45));
+    }
+
+    #[test]
     fn lag_is_told_at_the_time_of_the_answer() {
-        let value = Kept { total: 0, counts: vec![], users: vec![], as_of: Some((NOW - 5) * SECOND) };
+        let value = Kept { total: 0, counts: vec![], users: vec![], as_of: Some((NOW - 5) * SECOND), cost_micros: 0 };
         let account = AccountId::new("a").expect("account");
         let window = Window::last(60, at(NOW));
         let summary = Aged { computed_at: NOW * SECOND, value }.answer(&account, window, at(NOW + 2));

@@ -17,7 +17,8 @@ use crate::kafka::context::log_library_line;
 use crate::kafka::metrics::{self, ConsumerFault, Rebalanced};
 
 use super::convert::intern;
-use super::desk::Desk;
+use super::desk::{Desk, Fetch, Orders};
+use super::ends;
 use super::event::{Partition, Stored};
 
 /// How long the worker has to let go of revoked partitions.
@@ -94,7 +95,8 @@ impl Callbacks {
         let until = Instant::now() + REVOKE_DEADLINE;
         loop {
             desk.flush();
-            store(consumer, desk.commands(LOOK));
+            let orders = desk.commands(LOOK);
+            obey(consumer, orders);
             let still_held = matches!(done.try_recv(), Err(tokio::sync::oneshot::error::TryRecvError::Empty));
             // Waiting for lost partitions would gain nothing: another worker reads them already. A worker that stops has
             // finished its batches before it said so.
@@ -109,8 +111,25 @@ impl Callbacks {
     }
 }
 
+/// Does what the worker wants.
+pub(super) fn obey(consumer: &BaseConsumer<Callbacks>, orders: Orders) {
+    store(consumer, orders.store);
+    for (partition, fetch) in orders.flow {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&partition.topic, partition.partition);
+        let changed = if fetch == Fetch::Stop { consumer.pause(&list) } else { consumer.resume(&list) };
+        if let Err(error) = changed {
+            tracing::debug!(%error, ?fetch, "a partition that was taken away is neither paused nor resumed");
+        }
+    }
+    for (partitions, answer) in orders.ends {
+        // Nobody waits any more when the worker's patience has ended.
+        let _gone = answer.send(ends::ask(consumer, partitions));
+    }
+}
+
 /// Stores offsets for librdkafka's committer. Those of partitions that were taken away are refused by the library.
-pub(super) fn store(consumer: &BaseConsumer<Callbacks>, offsets: Vec<Stored>) {
+fn store(consumer: &BaseConsumer<Callbacks>, offsets: Vec<Stored>) {
     if offsets.is_empty() {
         return;
     }

@@ -2,7 +2,7 @@
 //! commands. Invariant: what leaves the desk for one partition leaves in order, and nothing of a revoked partition leaves after
 //! its revocation.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::kafka::record::Polled;
 
-use super::event::{Command, ConsumerEvent, Partition, Revocation, Stored};
+use super::event::{Command, ConsumerEvent, End, Partition, Revocation, Stored};
 
 /// Most records of a batch.
 const BATCH_RECORDS: usize = 500;
@@ -31,7 +31,27 @@ pub(super) struct Desk {
     pub(super) topics: Vec<Arc<str>>,
     /// Partitions the worker knows as its own.
     pub(super) assigned: Vec<Partition>,
+    /// Those of them the worker wants nothing more of for now.
+    held: HashSet<Partition>,
     stop: Option<Stop>,
+}
+
+/// What the worker wants of the consumer.
+#[derive(Default)]
+pub(super) struct Orders {
+    /// Offsets to store.
+    pub(super) store: Vec<Stored>,
+    /// Partitions to stop and to start fetching, in the order of the commands.
+    pub(super) flow: Vec<(Partition, Fetch)>,
+    /// Questions for the ends of partitions.
+    pub(super) ends: Vec<(Vec<Partition>, oneshot::Sender<Vec<End>>)>,
+}
+
+/// Whether a partition is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fetch {
+    Stop,
+    Start,
 }
 
 /// Somebody wants the consumer to end.
@@ -52,6 +72,7 @@ impl Desk {
             commands,
             topics: Vec::new(),
             assigned: Vec::new(),
+            held: HashSet::new(),
             stop: None,
         }
     }
@@ -110,14 +131,15 @@ impl Desk {
         }
         self.outbox.retain(|event| !matches!(event, ConsumerEvent::Records(records) if records.is_empty()));
         self.assigned.retain(|own| !partitions.contains(own));
+        self.held.retain(|held| !partitions.contains(held));
         let (done, wait) = oneshot::channel();
         self.outbox.push_back(ConsumerEvent::Revoked(Revocation { partitions, lost, done: Some(done) }));
         wait
     }
 
-    /// Waits for a command at most so long and returns the offsets to store of all that have come.
-    pub(super) fn commands(&mut self, wait: Duration) -> Vec<Stored> {
-        let mut stored = Vec::new();
+    /// Waits for a command at most so long and returns what all that have come want.
+    pub(super) fn commands(&mut self, wait: Duration) -> Orders {
+        let mut orders = Orders::default();
         let mut next = if wait.is_zero() {
             self.commands.try_recv().map_err(|error| match error {
                 std::sync::mpsc::TryRecvError::Empty => RecvTimeoutError::Timeout,
@@ -128,16 +150,41 @@ impl Desk {
         };
         loop {
             match next {
-                Ok(Command::Store(offsets)) => stored.extend(offsets),
-                Ok(Command::Stop(done)) => self.stop = Some(Stop::Awaited(done)),
-                Err(RecvTimeoutError::Timeout) => return stored,
+                Ok(command) => self.note(command, &mut orders),
+                Err(RecvTimeoutError::Timeout) => return orders,
                 Err(RecvTimeoutError::Disconnected) => {
                     self.stop.get_or_insert(Stop::Abandoned);
-                    return stored;
+                    return orders;
                 }
             }
             next = self.commands.try_recv().map_err(|_| RecvTimeoutError::Timeout);
         }
+    }
+
+    fn note(&mut self, command: Command, orders: &mut Orders) {
+        match command {
+            Command::Store(offsets) => orders.store.extend(offsets),
+            Command::Hold(partitions) => {
+                for partition in partitions.into_iter().filter(|partition| self.assigned.contains(partition)) {
+                    self.held.insert(partition.clone());
+                    orders.flow.push((partition, Fetch::Stop));
+                }
+            }
+            Command::Release(partitions) => {
+                for partition in partitions {
+                    if self.held.remove(&partition) {
+                        orders.flow.push((partition, Fetch::Start));
+                    }
+                }
+            }
+            Command::Ends(partitions, answer) => orders.ends.push((partitions, answer)),
+            Command::Stop(done) => self.stop = Some(Stop::Awaited(done)),
+        }
+    }
+
+    /// Whether the worker wants nothing more of this partition for now.
+    pub(super) fn holds(&self, topic: &str, partition: i32) -> bool {
+        self.held.iter().any(|held| held.partition == partition && held.topic.as_ref() == topic)
     }
 
     pub(super) fn stopping(&self) -> bool {
@@ -228,6 +275,18 @@ mod tests {
     }
 
     #[test]
+    fn only_own_partitions_are_held_and_only_until_they_go() {
+        let (mut desk, _out, commands) = desk(8);
+        desk.assign(vec![partition(0)]);
+        commands.send(Command::Hold(vec![partition(0), partition(1)])).expect("open");
+        commands.send(Command::Release(vec![partition(1)])).expect("open");
+        assert_eq!(desk.commands(Duration::ZERO).flow, [(partition(0), Fetch::Stop)]);
+        assert!(desk.holds("t", 0) && !desk.holds("t", 1));
+        drop(desk.revoke(vec![partition(0)], false));
+        assert!(!desk.holds("t", 0));
+    }
+
+    #[test]
     fn a_worker_that_is_gone_stops_the_consumer() {
         let (mut desk, out, commands) = desk(1);
         drop(out);
@@ -236,6 +295,6 @@ mod tests {
         assert!(desk.flush());
         assert!(desk.stopping());
         drop(commands);
-        assert!(desk.commands(Duration::ZERO).is_empty());
+        assert!(desk.commands(Duration::ZERO).store.is_empty());
     }
 }

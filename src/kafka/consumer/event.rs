@@ -62,8 +62,24 @@ impl Revocation {
     }
 }
 
+/// Where a partition begins and ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// The partition.
+    pub partition: Partition,
+    /// Offset the next record will get.
+    pub end: i64,
+    /// Offset of the oldest record that is kept; equal to `end` when there is none.
+    pub start: i64,
+    /// What the group has committed, if anything.
+    pub committed: Option<i64>,
+}
+
 /// What the thread is told.
 pub(super) enum Command {
     Store(Vec<Stored>),
+    Hold(Vec<Partition>),
+    Release(Vec<Partition>),
+    Ends(Vec<Partition>, oneshot::Sender<Vec<End>>),
     Stop(oneshot::Sender<()>),
 }

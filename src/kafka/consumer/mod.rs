@@ -5,6 +5,7 @@
 mod context;
 mod convert;
 mod desk;
+mod ends;
 mod event;
 mod run;
 
@@ -17,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::KafkaConfig;
 
 pub(super) use convert::polled;
-pub use event::{ConsumerEvent, Partition, Revocation, Stored};
+pub use event::{ConsumerEvent, End, Partition, Revocation, Stored};
 
 use event::Command;
 
@@ -80,6 +81,24 @@ impl ConsumerHandle {
     /// was committed, and the event id absorbs the rest.
     pub fn store(&self, offsets: Vec<Stored>) {
         self.send(Command::Store(offsets));
+    }
+
+    /// Stops fetching these partitions until [`ConsumerHandle::resume`]; the others go on. What was fetched ahead of them is
+    /// thrown away, and records that are already on their way still come.
+    pub fn pause(&self, partitions: Vec<Partition>) {
+        self.send(Command::Hold(partitions));
+    }
+
+    /// Fetches these partitions again.
+    pub fn resume(&self, partitions: Vec<Partition>) {
+        self.send(Command::Release(partitions));
+    }
+
+    /// Asks the log where these partitions end now. Partitions it does not tell about in time are missing from the answer.
+    pub async fn ends(&self, partitions: Vec<Partition>) -> Vec<End> {
+        let (answer, ends) = oneshot::channel();
+        self.send(Command::Ends(partitions, answer));
+        ends.await.unwrap_or_default()
     }
 
     /// Commits what is stored, leaves the group and ends the thread. Returns false when that took longer than `deadline`;

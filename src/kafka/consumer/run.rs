@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::sync::mpsc;
 
 use crate::config::KafkaConfig;
@@ -15,7 +16,7 @@ use crate::kafka::metrics::{self, ConsumerFault};
 use crate::kafka::settings;
 
 use super::ConsumerError;
-use super::context::{Callbacks, note_commit, store};
+use super::context::{Callbacks, note_commit, obey};
 use super::convert::polled;
 use super::desk::Desk;
 use super::event::{Command, ConsumerEvent};
@@ -98,11 +99,11 @@ impl Loop {
 
     fn poll_until_end(&mut self, consumer: &BaseConsumer<Callbacks>) -> End {
         loop {
-            let (stored, stopping, sent) = {
+            let (orders, stopping, sent) = {
                 let mut desk = self.desk.lock();
                 (desk.commands(Duration::ZERO), desk.stopping(), desk.flush())
             };
-            store(consumer, stored);
+            obey(consumer, orders);
             if stopping {
                 return End::Stopped;
             }
@@ -129,8 +130,8 @@ impl Loop {
     fn wait_for_room(&mut self, consumer: &BaseConsumer<Callbacks>) -> Result<(), KafkaError> {
         let since = *self.full_since.get_or_insert_with(Instant::now);
         if since.elapsed() < PATIENCE {
-            let stored = self.desk.lock().commands(LOOK);
-            store(consumer, stored);
+            let orders = self.desk.lock().commands(LOOK);
+            obey(consumer, orders);
             return Ok(());
         }
         // Again every time: partitions that came meanwhile are not paused yet.
@@ -169,13 +170,23 @@ impl Loop {
         if self.paused == paused {
             return;
         }
-        let changed =
-            consumer.assignment().and_then(|list| if paused { consumer.pause(&list) } else { consumer.resume(&list) });
+        let changed = consumer
+            .assignment()
+            .and_then(|all| if paused { consumer.pause(&all) } else { consumer.resume(&self.without_held(&all)) });
         if let Err(error) = changed {
             tracing::warn!(%error, paused, "fetching cannot be paused or resumed");
         }
         self.paused = paused;
         metrics::paused(paused);
+    }
+
+    fn without_held(&self, all: &TopicPartitionList) -> TopicPartitionList {
+        let desk = self.desk.lock();
+        let mut wanted = TopicPartitionList::new();
+        for element in all.elements().iter().filter(|element| !desk.holds(element.topic(), element.partition())) {
+            wanted.add_partition(element.topic(), element.partition());
+        }
+        wanted
     }
 
     /// Commits what is stored and leaves the group.

@@ -1,0 +1,10 @@
+//! Cost per event, arms side by side on one private stack. Steps: stack → arms → interleaved rounds → table. An arm is a file
+//! here. Invariant: processor time first, rate second, latency never (these loops are closed).
+
+mod arm;
+mod drain;
+mod ingest;
+
+pub use arm::{Arm, Measured, Sample, Spread, interleave};
+pub use drain::Drain;
+pub use ingest::Ingest;

@@ -1,0 +1,110 @@
+//! `chaos`: faults by name. Each scenario prints its verdict; all outcomes go to one file.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Subcommand;
+
+use crate::chaos::{FailPoint, KillRounds, Outcome, SCENARIOS, Scenario, Settings};
+use crate::say;
+use crate::stack::{Role, weir_binary};
+
+/// Options of `chaos`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Chaos {
+    /// The binary under test; `weir` beside this one when absent
+    #[arg(long, global = true, value_name = "FILE")]
+    weir: Option<PathBuf>,
+    /// Requests a second throughout
+    #[arg(long, global = true, default_value_t = 200.0, value_name = "N")]
+    rate: f64,
+    /// Events of a batch; singles when absent
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    batch: Option<u32>,
+    /// Seconds an outage lasts
+    #[arg(long, global = true, default_value_t = 20, value_name = "S")]
+    outage: u64,
+    /// Leave logs and journals in place when it goes wrong
+    #[arg(long, global = true)]
+    keep: bool,
+    /// File for the outcomes
+    #[arg(long, global = true, default_value = "loadtest/out/chaos.json", value_name = "FILE")]
+    json: PathBuf,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// `kill -9` of one role, round after round
+    KillRounds {
+        /// Which role
+        #[arg(long, value_enum)]
+        role: Role,
+        /// How often
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        rounds: u32,
+        /// Let the worker die at this place of its write instead of at a random moment
+        #[arg(long, value_enum)]
+        fail_point: Option<FailPoint>,
+    },
+    /// Scenarios by name, or `all`
+    Run {
+        /// Names, see `list`
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Show the scenarios
+    List,
+}
+
+impl Chaos {
+    pub(super) fn run(self) -> anyhow::Result<bool> {
+        if let What::List = self.what {
+            for Scenario { name, row, about, .. } in &SCENARIOS {
+                say(format_args!("{name:<16} {row:<4} {about}"));
+            }
+            return Ok(true);
+        }
+        let settings = Settings {
+            weir: weir_binary(self.weir)?,
+            rate: self.rate,
+            batch: self.batch,
+            outage: self.outage,
+            keep: self.keep,
+        };
+        let outcomes = match self.what {
+            What::KillRounds { role: Role::Api, fail_point: Some(_), .. } => {
+                bail!("fail points are places of the worker")
+            }
+            What::KillRounds { role, rounds, fail_point } => {
+                vec![KillRounds { role, rounds, fail_point }.run(&settings)?]
+            }
+            What::Run { names } => run_all(&chosen(&names)?, &settings)?,
+            What::List => Vec::new(),
+        };
+        super::write_json(&self.json, &outcomes)?;
+        for Outcome { scenario, passed, .. } in &outcomes {
+            say(format_args!("{} {scenario}", if *passed { "passed" } else { "FAILED" }));
+        }
+        Ok(outcomes.iter().all(|outcome| outcome.passed))
+    }
+}
+
+fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Scenario>> {
+    if names.iter().any(|name| name == "all") {
+        return Ok(SCENARIOS.iter().collect());
+    }
+    let mut scenarios = Vec::new();
+    for name in names {
+        match Scenario::by_name(name) {
+            Some(scenario) => scenarios.push(scenario),
+            None => bail!("no scenario is named {name}; `loadtest chaos list` shows them"),
+        }
+    }
+    Ok(scenarios)
+}
+
+fn run_all(scenarios: &[&Scenario], settings: &Settings) -> anyhow::Result<Vec<Outcome>> {
+    scenarios.iter().map(|scenario| scenario.run(settings)).collect()
+}

@@ -1,0 +1,175 @@
+//! What load is offered to: private engines with the service on top, or what `make up` runs. Invariant: a private stack lives in
+//! a directory of its own and is gone with its owner; the running one is never touched but by requests.
+
+mod running;
+mod service;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use weir_local::{EngineOptions, Engines, Layout, Login};
+
+pub use running::Target;
+pub use service::{Role, Service};
+
+use crate::cpu::Meter;
+use crate::generate::{Key, Signer};
+use crate::scratch::{self, Dir};
+
+/// The database of a private stack.
+const DATABASE: &str = "weir";
+
+/// Private engines, an API and a worker.
+#[derive(Debug)]
+pub struct Stack {
+    /// The door.
+    pub api: Service,
+    /// The writer.
+    pub worker: Service,
+    /// What they stand on.
+    pub engines: Engines,
+    address: SocketAddr,
+    secret: String,
+    /// Last, so that it goes after everything that lives in it.
+    dir: Dir,
+}
+
+impl Stack {
+    /// Starts engines, migrates, and gets an API and a worker ready to start.
+    ///
+    /// # Errors
+    /// When an engine does not start or the schema cannot be made.
+    pub fn start(weir: &Path, extra: &[(String, String)]) -> anyhow::Result<Self> {
+        let dir = Dir::new("stack")?;
+        let engines = Engines::start(&dir.path().join("engines"), &EngineOptions::default())?;
+        engines.postgres.ensure_database(DATABASE)?;
+        let layout = Layout::new(&dir.path().join("service"))?;
+        let address = SocketAddr::from(([127, 0, 0, 1], weir_local::claim_port(&layout, "api", None, false)?));
+        let secret = format!("{:0>40}", scratch::unique());
+        let mut api = Service::new(&layout, weir, Role::Api, "api")?;
+        let mut worker = Service::new(&layout, weir, Role::Worker, "worker")?;
+        let variables = variables(&engines, address, &secret);
+        for service in [&mut api, &mut worker] {
+            service.set(variables.iter().map(|(name, value)| (*name, value.clone())));
+            service.set(extra.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        }
+        migrate(weir, &variables)?;
+        Ok(Self { api, worker, engines, address, secret, dir })
+    }
+
+    /// Starts both roles and waits until they are ready.
+    ///
+    /// # Errors
+    /// When one does not get ready.
+    pub fn serve(&self) -> anyhow::Result<()> {
+        self.api.start()?;
+        self.worker.start()?;
+        self.api.wait_ready()?;
+        self.worker.wait_ready()
+    }
+
+    /// The service of that role.
+    pub fn role(&mut self, role: Role) -> &mut Service {
+        match role {
+            Role::Api => &mut self.api,
+            Role::Worker => &mut self.worker,
+        }
+    }
+
+    /// Where events go.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A signer whose tokens the service takes.
+    ///
+    /// # Errors
+    /// Never in practice: the key is a secret of our own.
+    pub fn signer(&self) -> anyhow::Result<Signer> {
+        Signer::new(&Key::Secret(self.secret.clone()), "weir-local", "weir")
+    }
+
+    /// A login that sees all accounts.
+    pub fn admin_url(&self) -> String {
+        self.engines.postgres.superuser_url(DATABASE)
+    }
+
+    /// Events stored so far.
+    ///
+    /// # Errors
+    /// When Postgres does not answer.
+    pub fn stored(&self) -> anyhow::Result<u64> {
+        let sum = self.engines.postgres.psql(DATABASE, "SELECT coalesce(sum(events), 0) FROM event_counts")?;
+        sum.trim().parse().with_context(|| format!("the number of stored events: {sum:?}"))
+    }
+
+    /// A file in the stack's directory.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Keeps the directory, logs and journals for a look at what went wrong.
+    pub fn keep(&mut self) -> &Path {
+        self.dir.keep();
+        self.dir.path()
+    }
+
+    /// The processor time of everything.
+    pub fn meter(&self) -> Meter {
+        Meter::default()
+            .with("api", self.api.pid())
+            .with("worker", self.worker.pid())
+            .with("kafka", self.engines.kafka.broker(0).pid())
+            .with("postgres", self.engines.postgres.pid())
+            .with("redis", self.engines.redis.pid())
+    }
+
+    /// Ends the service, then the engines.
+    ///
+    /// # Errors
+    /// When something survives.
+    pub fn stop(self) -> anyhow::Result<()> {
+        self.api.stop()?;
+        self.worker.stop()?;
+        Ok(self.engines.stop()?)
+    }
+}
+
+fn variables(engines: &Engines, address: SocketAddr, secret: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("WEIR_LISTEN", address.to_string()),
+        ("WEIR_JWT_ISSUER", "weir-local".to_owned()),
+        ("WEIR_JWT_AUDIENCE", "weir".to_owned()),
+        ("WEIR_JWT_HS256_SECRET", secret.to_owned()),
+        ("DATABASE_URL", engines.postgres.login(Login::Api, DATABASE)),
+        ("DATABASE_WORKER_URL", engines.postgres.login(Login::Worker, DATABASE)),
+        ("DATABASE_MIGRATE_URL", engines.postgres.login(Login::Migrate, DATABASE)),
+        ("REDIS_URL", engines.redis.url()),
+        ("KAFKA_SERVER", engines.kafka.bootstrap()),
+    ]
+}
+
+fn migrate(weir: &Path, variables: &[(&'static str, String)]) -> anyhow::Result<()> {
+    let mut command = Command::new(weir);
+    command.arg("migrate").envs(variables.iter().cloned());
+    weir_local::command::run(&mut command, "", Duration::from_secs(120)).context("`weir migrate`")?;
+    Ok(())
+}
+
+/// The binary to test: the one that was named, else the one beside this very binary.
+///
+/// # Errors
+/// When it is not built.
+pub fn weir_binary(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let program = match named {
+        Some(path) => path,
+        None => std::env::current_exe().context("finding this binary")?.with_file_name("weir"),
+    };
+    if !program.is_file() {
+        bail!("{} is not there: `cargo build -p weir`, or name it by --weir", program.display());
+    }
+    Ok(program)
+}
