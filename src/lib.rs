@@ -22,8 +22,10 @@
 
 pub mod auth;
 pub mod cache;
+pub mod codec;
 pub mod config;
 pub mod domain;
+pub mod ingest;
 pub mod kafka;
 pub mod query;
 pub mod store;

@@ -6,6 +6,12 @@ use std::borrow::Cow;
 use super::id::{AccountId, EventId};
 use super::time::Timestamp;
 
+/// Most characters of a name, an id of the tenant's or a tag.
+pub const MAX_TEXT_CHARS: usize = 255;
+
+/// Most tags of an event.
+pub const MAX_TAGS: usize = 32;
+
 /// How an event reached the tenant's system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Channel {

@@ -25,9 +25,8 @@ pub struct Record {
 pub struct Placement {
     /// Partition of the record's topic.
     pub partition: i32,
-    /// Offset within the partition; `None` when the broker said only that it had the record already (a retry of the client
-    /// library crossed a late acknowledgement).
-    pub offset: Option<i64>,
+    /// Offset within the partition.
+    pub offset: i64,
 }
 
 /// Why a record has no placement.

@@ -118,13 +118,12 @@ impl Slot {
     fn result(&self) -> Result<Placement, PublishError> {
         let verdict = Verdict::ALL[usize::from(self.verdict.load(Ordering::Acquire))];
         match verdict {
-            Verdict::Acknowledged => {
-                let offset = self.offset.load(Ordering::Relaxed);
-                Ok(Placement {
-                    partition: self.partition.load(Ordering::Relaxed),
-                    offset: (offset >= 0).then_some(offset),
-                })
-            }
+            Verdict::Acknowledged => match self.offset.load(Ordering::Relaxed) {
+                // A retry of librdkafka's crossed a late acknowledgement and the broker said no more than "I had it already".
+                // Without its offset there is no receipt to give; sending it again with the same event id is safe.
+                offset if offset < 0 => Err(PublishError::Unknown),
+                offset => Ok(Placement { partition: self.partition.load(Ordering::Relaxed), offset }),
+            },
             Verdict::Pending | Verdict::Unknown => Err(PublishError::Unknown),
             Verdict::Away => Err(PublishError::Away),
             Verdict::QueueFull => Err(PublishError::QueueFull),
@@ -180,7 +179,7 @@ mod tests {
             .collect();
         tokio::time::timeout(Duration::from_secs(5), tracker.settled()).await.expect("woken");
         for (index, result) in tracker.results().into_iter().enumerate() {
-            assert_eq!(result.expect("acknowledged").offset, i64::try_from(index).ok());
+            assert_eq!(Ok(result.expect("acknowledged").offset), i64::try_from(index));
         }
         for thread in threads {
             thread.join().expect("no panic");
@@ -190,13 +189,20 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_settled_is_unknown() {
         let tracker = Tracker::new(3);
-        tracker.ticket(0).acknowledge(4, -1001);
+        tracker.ticket(0).acknowledge(4, 17);
         tracker.ticket(1).settle(Verdict::QueueFull);
         assert!(tokio::time::timeout(Duration::from_millis(5), tracker.settled()).await.is_err());
         let results = tracker.results();
-        assert_eq!(results[0], Ok(Placement { partition: 4, offset: None }));
+        assert_eq!(results[0], Ok(Placement { partition: 4, offset: 17 }));
         assert_eq!(results[1], Err(PublishError::QueueFull));
         assert_eq!(results[2], Err(PublishError::Unknown));
+    }
+
+    #[test]
+    fn an_acknowledgement_without_an_offset_gives_no_receipt() {
+        let tracker = Tracker::new(1);
+        tracker.ticket(0).acknowledge(4, -1001);
+        assert_eq!(tracker.results(), [Err(PublishError::Unknown)]);
     }
 
     #[test]

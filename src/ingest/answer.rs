@@ -1,0 +1,125 @@
+//! What a caller is told, one item an event. Invariant: an item says whether sending the same event again is useful, and with
+//! which id.
+
+use std::sync::Arc;
+
+use crate::domain::id::EventId;
+use crate::domain::outcome::{Failure, Fault, Outcome, Rejection};
+use crate::domain::receipt::Receipt;
+use crate::kafka::{Placement, PublishError};
+
+use super::check::Broken;
+
+/// How one event ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The tenant's id where it is one, else ours; `None` when the event could not be read that far.
+    pub event_id: Option<EventId>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Where the log has it, for every accepted event.
+    pub receipt: Option<Receipt>,
+    /// All broken rules of a rejected event.
+    pub faults: Vec<Fault>,
+    /// What to do, in a sentence fit for the public.
+    pub detail: &'static str,
+}
+
+/// Why a whole body was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Not JSON, or not an object.
+    #[error("{detail}")]
+    Malformed {
+        /// What is wrong, in a sentence.
+        detail: String,
+        /// Where.
+        faults: Vec<Fault>,
+    },
+    /// More events than a batch may have.
+    #[error("a batch must have at most {max} events")]
+    TooManyEvents {
+        /// The most there may be.
+        max: usize,
+    },
+    /// No `events` array, or an empty one.
+    #[error("events must be an array of at least one event")]
+    NoEvents,
+}
+
+impl Refusal {
+    pub(super) fn malformed(faults: Vec<Fault>) -> Self {
+        let first = faults.first().map(|fault| (&*fault.pointer, &*fault.reason));
+        let detail = match first {
+            Some(("", reason)) => format!("the body {reason}"),
+            Some((pointer, reason)) => format!("the body is not usable: {pointer} {reason}"),
+            None => "the body is not usable".to_owned(),
+        };
+        Self::Malformed { detail, faults }
+    }
+}
+
+impl Item {
+    pub(super) fn rejected(broken: Broken) -> Self {
+        let Broken { event_id, rejection, faults } = broken;
+        Self {
+            event_id,
+            outcome: Outcome::Rejected(rejection),
+            receipt: None,
+            faults,
+            detail: rejection_detail(rejection),
+        }
+    }
+
+    pub(super) fn duplicate(event_id: EventId) -> Self {
+        let detail = "an event with this event_id stands earlier in the batch; that one counts";
+        Self { event_id: Some(event_id), outcome: Outcome::Duplicate, receipt: None, faults: Vec::new(), detail }
+    }
+
+    pub(super) fn unknown(event_id: Option<EventId>) -> Self {
+        Self::failed(event_id, Failure::Unknown)
+    }
+
+    fn failed(event_id: Option<EventId>, failure: Failure) -> Self {
+        let detail = match failure {
+            Failure::LogAway => "the event log is away; the event was not taken, send it again",
+            Failure::QueueFull => "too much is waiting for the event log; the event was not taken, send it again",
+            Failure::Unknown => "the event may have been accepted; retry with the same event_id",
+            Failure::Draining => "this instance is stopping; the event was not taken, send it again",
+        };
+        Self { event_id, outcome: Outcome::Failed(failure), receipt: None, faults: Vec::new(), detail }
+    }
+
+    pub(super) fn published(event_id: EventId, topic: &Arc<str>, result: Result<Placement, PublishError>) -> Self {
+        let failure = match result {
+            Ok(Placement { partition, offset }) => {
+                let receipt = Some(Receipt { topic: Arc::clone(topic), partition, offset });
+                let detail = "the event log has the event";
+                let outcome = Outcome::Accepted;
+                return Self { event_id: Some(event_id), outcome, receipt, faults: Vec::new(), detail };
+            }
+            Err(PublishError::TooLarge) => {
+                let (event_id, rejection) = (Some(event_id), Rejection::TooLarge);
+                return Self::rejected(Broken { event_id, rejection, faults: Vec::new() });
+            }
+            Err(PublishError::Away) => Failure::LogAway,
+            Err(PublishError::QueueFull) => Failure::QueueFull,
+            Err(PublishError::Unknown) => Failure::Unknown,
+            Err(PublishError::Refused(reason)) => {
+                // A mistake in our set-up (topic, rights), not the tenant's: as good as away until somebody mends it.
+                tracing::error!(reason, "the log refuses records");
+                Failure::LogAway
+            }
+        };
+        Self::failed(Some(event_id), failure)
+    }
+}
+
+fn rejection_detail(rejection: Rejection) -> &'static str {
+    match rejection {
+        Rejection::Malformed => "the event is not usable JSON",
+        Rejection::Invalid => "the event breaks rules, see errors",
+        Rejection::TooLarge => "the event is larger than an event may be",
+        Rejection::AccountMismatch => "the event names another account than the token",
+    }
+}
