@@ -33,6 +33,13 @@ struct Ring {
     slots: Vec<i64>,
 }
 
+/// What waiting is reckoned with.
+#[derive(Clone, Copy)]
+struct Clock {
+    now: i64,
+    hold_ttl: i64,
+}
+
 impl State {
     /// Charges, renews and answers. The steps and their order are those of `charge.lua`.
     pub fn apply(&mut self, ask: &Ask, now: i64) -> Answer {
@@ -131,20 +138,20 @@ impl State {
         }
         let refused = if granted[1] < ask.need[1] { Unit::Bytes } else { Unit::Events };
         let rest = [ask.need[0] - granted[0], ask.need[1]];
+        let clock = Clock { now, hold_ttl: ask.hold_ttl };
         let step = [1, ask.need[1]];
         let mut denial = Denial { rule: 0, wait: -1, earliest: 0 };
         let mut longest = -1;
         for (index, rule) in ask.rules.iter().enumerate().filter(|(_, rule)| rule.enforced) {
             let Some(ring) = self.find(rule) else { continue };
             let unit = rule.unit.index();
-            let wait = ring.wait(rule, held[unit], rest[unit].min(rule.limit), now, ask.hold_ttl);
+            let wait = ring.wait(rule, held[unit], rest[unit].min(rule.limit), clock);
             denial.wait = denial.wait.max(wait);
             if rule.unit == refused {
                 if wait > longest {
                     (denial.rule, longest) = (index, wait);
                 }
-                denial.earliest =
-                    denial.earliest.max(ring.wait(rule, 0, step[unit].min(rule.limit), now, ask.hold_ttl));
+                denial.earliest = denial.earliest.max(ring.wait(rule, 0, step[unit].min(rule.limit), clock));
             }
         }
         Some(denial)
@@ -216,7 +223,8 @@ impl Ring {
     }
 
     /// Microseconds until `rest` fits beside `held` when nothing else is charged.
-    fn wait(&self, rule: &Rule, held: i64, rest: i64, now: i64, hold_ttl: i64) -> i64 {
+    fn wait(&self, rule: &Rule, held: i64, rest: i64, clock: Clock) -> i64 {
+        let Clock { now, hold_ttl } = clock;
         let depth = rule.span.depth();
         let (mut sum, mut bank) = (self.sum, self.bank);
         if self.free(rule, held) >= rest {
