@@ -1,5 +1,5 @@
 //! The generator: offers load by a time table and notes everything. Steps: sign tokens → open the journal → let every sender
-//! take requests until the table ends → merge what they measured. Invariant: the offered rate never depends on the answers.
+//! take requests until the table ends → report. Invariant: the offered rate never depends on the answers.
 
 mod accounts;
 mod answer;
@@ -15,8 +15,8 @@ mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -169,6 +169,7 @@ pub fn start(plan: Plan, signer: &Signer) -> anyhow::Result<Running> {
         next: AtomicU64::new(0),
         stop: stop.clone(),
         progress: progress.clone(),
+        tally: Mutex::default(),
     });
     let thread = std::thread::Builder::new().name("generator".into()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -182,10 +183,10 @@ async fn drive(shared: Arc<Shared>) -> anyhow::Result<Report> {
     for _ in 0..shared.plan.connections.max(1) {
         senders.spawn(Sender::new(shared.clone()).run());
     }
-    let mut tally = Tally::default();
     while let Some(sender) = senders.join_next().await {
-        tally.merge(&sender.context("a sender panicked")?.context("writing the journal")?);
+        sender.context("a sender panicked")?.context("writing the journal")?;
     }
+    let tally = shared.tally.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Report::new(&shared.run, &shared.plan, &tally, shared.start.elapsed()))
 }
 

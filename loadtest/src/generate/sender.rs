@@ -1,8 +1,8 @@
 //! One connection's work: take the next request, wait until it is due, note it, send it, note the answer, try again as a client
 //! should. Invariant: latency counts from the due time, so waiting for a free connection is part of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -30,6 +30,14 @@ pub(super) struct Shared {
     pub(super) next: AtomicU64,
     pub(super) stop: CancellationToken,
     pub(super) progress: Arc<Progress>,
+    /// One for all senders: its histograms are a megabyte, and they share a thread.
+    pub(super) tally: Mutex<Tally>,
+}
+
+impl Shared {
+    fn count(&self, change: impl FnOnce(&mut Tally)) {
+        change(&mut self.tally.lock().unwrap_or_else(PoisonError::into_inner));
+    }
 }
 
 /// How one try ended.
@@ -44,18 +52,17 @@ pub(super) struct Sender {
     shared: Arc<Shared>,
     client: Client,
     payload: Payload,
-    tally: Tally,
 }
 
 impl Sender {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let client = Client::new(shared.plan.peer);
         let payload = Payload::new(&shared.run, shared.plan.batch.is_some(), shared.start_micros);
-        Self { shared, client, payload, tally: Tally::default() }
+        Self { shared, client, payload }
     }
 
     /// Works until the time table ends or the run is stopped.
-    pub(super) async fn run(mut self) -> std::io::Result<Tally> {
+    pub(super) async fn run(mut self) -> std::io::Result<()> {
         let shared = self.shared.clone();
         while !shared.stop.is_cancelled() {
             let request = shared.next.fetch_add(1, Ordering::Relaxed);
@@ -73,7 +80,7 @@ impl Sender {
             }
             self.request(request, u64::try_from(due.as_micros()).unwrap_or(u64::MAX)).await?;
         }
-        Ok(self.tally)
+        Ok(())
     }
 
     /// Sends one request until it is answered for good or its tries are spent.
@@ -93,7 +100,7 @@ impl Sender {
         let tried = loop {
             attempt.sent = shared.journal.now();
             if attempt.attempt == 0 {
-                self.tally.send_lag.record(attempt.sent.saturating_sub(due));
+                shared.count(|tally| tally.send_lag.record(attempt.sent.saturating_sub(due)));
             }
             shared.progress.sent.fetch_add(u64::from(count), Ordering::Relaxed);
             let tried = self.attempt(account, &attempt).await?;
@@ -103,17 +110,19 @@ impl Sender {
                         break tried;
                     }
                     attempt.attempt += 1;
-                    self.tally.retries += 1;
+                    shared.count(|tally| tally.retries += 1);
                 }
                 _ => break tried,
             }
         };
-        if tried.status.is_some() {
-            let latency = shared.journal.now().saturating_sub(due);
-            let whale = shared.plan.has_whale() && account == 0;
-            if whale { &mut self.tally.whale_latency } else { &mut self.tally.latency }.record(latency);
-        }
-        self.tally.finish(tried.status, &tried.items, count);
+        let latency = shared.journal.now().saturating_sub(due);
+        let whale = shared.plan.has_whale() && account == 0;
+        shared.count(|tally| {
+            if tried.status.is_some() {
+                if whale { &mut tally.whale_latency } else { &mut tally.latency }.record(latency);
+            }
+            tally.finish(tried.status, &tried.items, count);
+        });
         Ok(())
     }
 
@@ -127,8 +136,10 @@ impl Sender {
                 let at = journal.now();
                 let items = answer::items(&spoken, attempt.count, journal)?;
                 journal.answer(attempt, at, spoken.status, items.clone())?;
-                self.tally.service_time.record(at.saturating_sub(attempt.sent));
-                *self.tally.statuses.entry(spoken.status).or_default() += 1;
+                self.shared.count(|tally| {
+                    tally.service_time.record(at.saturating_sub(attempt.sent));
+                    *tally.statuses.entry(spoken.status).or_default() += 1;
+                });
                 let taken = items.iter().filter(|item| matches!(item, Item::Accepted(_))).count();
                 self.shared.progress.accepted.fetch_add(taken as u64, Ordering::Relaxed);
                 let again_after = asks_again(&spoken, &items).then(|| pause(attempt, spoken.retry_after));
@@ -136,7 +147,7 @@ impl Sender {
             }
             Err(lost) => {
                 journal.lost(attempt, journal.now(), lost)?;
-                self.tally.lose(lost);
+                self.shared.count(|tally| tally.lose(lost));
                 let again_after = (lost != Lost::Garbled).then(|| pause(attempt, None));
                 Ok(Tried { status: None, items: Vec::new(), again_after })
             }

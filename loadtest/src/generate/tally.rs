@@ -29,13 +29,6 @@ impl Latency {
         self.0.saturating_record(micros.clamp(1, LONGEST));
     }
 
-    /// Adds another's values.
-    pub fn merge(&mut self, other: &Self) {
-        // Both have the same bounds, so no value can lie outside.
-        let merged = self.0.add(&other.0);
-        debug_assert!(merged.is_ok());
-    }
-
     /// The usual percentiles.
     pub fn percentiles(&self) -> Percentiles {
         let at = |quantile| self.0.value_at_quantile(quantile) as f64 / 1_000.0;
@@ -74,7 +67,7 @@ pub struct Outcomes {
     pub failed: u64,
 }
 
-/// Counters and histograms of one sender or, merged, of a run.
+/// Counters and histograms of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
     /// Tries by HTTP status.
@@ -126,27 +119,6 @@ impl Tally {
     pub fn lose(&mut self, lost: Lost) {
         *self.lost.entry(lost.as_str()).or_default() += 1;
     }
-
-    /// Adds another sender's.
-    pub fn merge(&mut self, other: &Self) {
-        for (status, count) in &other.statuses {
-            *self.statuses.entry(*status).or_default() += count;
-        }
-        for (kind, count) in &other.lost {
-            *self.lost.entry(kind).or_default() += count;
-        }
-        self.retries += other.retries;
-        self.requests += other.requests;
-        self.outcomes.accepted += other.outcomes.accepted;
-        self.outcomes.duplicate += other.outcomes.duplicate;
-        self.outcomes.rejected += other.outcomes.rejected;
-        self.outcomes.limited += other.outcomes.limited;
-        self.outcomes.failed += other.outcomes.failed;
-        self.latency.merge(&other.latency);
-        self.whale_latency.merge(&other.whale_latency);
-        self.send_lag.merge(&other.send_lag);
-        self.service_time.merge(&other.service_time);
-    }
 }
 
 #[cfg(test)]
@@ -169,10 +141,8 @@ mod tests {
     fn percentiles_are_milliseconds() {
         let mut latency = Latency::default();
         (1..=100).for_each(|ms| latency.record(ms * 1_000));
-        let mut twice = latency.clone();
-        twice.merge(&latency);
-        let percentiles = twice.percentiles();
-        assert_eq!(percentiles.count, 200);
+        let percentiles = latency.percentiles();
+        assert_eq!(percentiles.count, 100);
         assert!((percentiles.p50_ms - 50.0).abs() < 0.1 && (percentiles.p99_ms - 99.0).abs() < 0.1, "{percentiles:?}");
     }
 }
