@@ -1,3 +1,5 @@
+//! The door of events, from bytes to counted answers, over a publisher that can be broken.
+
 use std::sync::Arc;
 
 use futures_util::FutureExt;

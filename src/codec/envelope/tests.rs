@@ -1,3 +1,5 @@
+//! The record in its fixed form: what is written is read back the same, and nothing else is read.
+
 use proptest::prelude::*;
 
 use super::*;

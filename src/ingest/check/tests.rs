@@ -1,3 +1,5 @@
+//! Each rule of an event, broken alone and together.
+
 use std::sync::Arc;
 
 use super::*;

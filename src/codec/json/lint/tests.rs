@@ -1,3 +1,5 @@
+//! JSON that Postgres or another reader would take differently, found at every depth and in every spelling.
+
 use super::*;
 
 fn rule(text: &str) -> (&'static str, String) {
