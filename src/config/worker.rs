@@ -19,6 +19,9 @@ pub struct WorkerConfig {
     /// Milliseconds a record waits for its batch to fill
     #[arg(long, env = "WEIR_WORKER_BATCH_MS", default_value_t = 50, value_name = "MS")]
     pub worker_batch_ms: u64,
+    /// Most memory of records that wait or are being written, in KiB; each partition gets its equal part of it
+    #[arg(long, env = "WEIR_WORKER_BUFFER_KIB", default_value_t = 65_536, value_name = "KIB")]
+    pub worker_buffer_kib: usize,
     /// Times a record that Postgres refuses is tried alone before it becomes a dead letter
     #[arg(long, env = "WEIR_WORKER_TRIES", default_value_t = 3, value_name = "N")]
     pub worker_tries: u32,
@@ -45,6 +48,9 @@ impl WorkerConfig {
         }
         if !(128..=65_536).contains(&self.worker_batch_kib) {
             mistakes.push("WEIR_WORKER_BATCH_KIB must be 128 to 65536".into());
+        }
+        if !(1_024..=16_777_216).contains(&self.worker_buffer_kib) {
+            mistakes.push("WEIR_WORKER_BUFFER_KIB must be 1024 to 16777216".into());
         }
         if !(1..=10_000).contains(&self.worker_batch_ms) {
             mistakes.push("WEIR_WORKER_BATCH_MS must be 1 to 10000".into());

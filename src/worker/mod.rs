@@ -1,0 +1,29 @@
+//! From the log to the database:
+//!
+//! 1. poll: [`crate::kafka::Consumer`] hands over records and tells which partitions are ours;
+//! 2. [`decode`]: envelope to event, or a dead letter to be;
+//! 3. [`batch`]: queues by partition, and who goes next; here accounts get their shares;
+//! 4. [`write`]: one transaction, retried, bisected, or set aside;
+//! 5. [`settle`]: offsets and progress, after the commit only.
+//!
+//! [`line`] holds steps 2, 3 and 5 as plain state; [`run`] does the waiting. Invariant: an offset is stored only after its
+//! record is committed in Postgres or acknowledged by the dead-letter topic, so a process that dies anywhere repeats work that
+//! the unique key absorbs, and loses none.
+
+pub mod batch;
+pub mod decode;
+#[cfg(test)]
+mod doubles;
+pub mod line;
+mod load;
+mod metrics;
+pub mod offsets;
+pub mod patience;
+pub mod run;
+pub mod settle;
+#[cfg(test)]
+mod tests;
+mod touch;
+pub mod write;
+
+pub use run::{Worker, WorkerError};

@@ -1,0 +1,276 @@
+//! One batch to its end. Invariant: [`Verdict::Done`] is said only when each of its records is in Postgres or acknowledged by
+//! the dead-letter topic; nothing becomes a dead letter for any reason but its own content.
+//!
+//! | what Postgres says | what happens |
+//! |---|---|
+//! | away, busy, late | the same batch again after a wait with full jitter, for as long as it takes |
+//! | schema is not ours | the same, and an alarm: no event is at fault |
+//! | content refused, several partitions | the batch is split by partition, so that the healthy ones go on |
+//! | content refused, one partition | halves, in order, until each bad record stands alone; those get their tries, then the dead-letter topic |
+//!
+//! A slot is held for one database attempt with its waits, never while a dead letter waits for its acknowledgement: a
+//! dead-letter topic that is away holds the partitions with bad records and no other.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::batch::Part;
+use super::load::Load;
+use super::metrics::{self, Retry};
+use super::patience::Patience;
+use crate::dlq::{DeadLetter, DeadLetters, Stage};
+use crate::domain::event::Event;
+use crate::domain::outcome::DeadReason;
+use crate::domain::time::Timestamp;
+use crate::store::{EventSink, Progress, WriteError};
+
+/// How a batch ended.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Every record of every part is stored or set aside; `noted` tells whether the batch's progress is in the database too.
+    Done {
+        /// The batch.
+        parts: Vec<Part>,
+        /// Whether one transaction held the whole batch and its progress.
+        noted: bool,
+    },
+    /// Some record of several partitions is refused: each part must be tried by itself.
+    Split(Vec<Part>),
+    /// Told to stop before the end; what was written already will be found as duplicates.
+    BrokenOff(Vec<Part>),
+}
+
+/// Leave to run one transaction.
+pub type Slot = OwnedSemaphorePermit;
+
+/// What one write takes on.
+#[derive(Debug)]
+pub struct Batch {
+    /// Records by partition.
+    pub parts: Vec<Part>,
+    /// How far those partitions are settled once the batch is.
+    pub progress: Vec<Progress>,
+}
+
+/// How the writer works.
+#[derive(Debug, Clone, Copy)]
+pub struct WriterSettings {
+    /// Transactions at the same time.
+    pub concurrency: usize,
+    /// How long one attempt may take.
+    pub deadline: Duration,
+    /// Times a record that stands alone is tried.
+    pub tries: u32,
+    /// Waits between attempts.
+    pub patience: Patience,
+}
+
+/// Writes batches; shared by all writes under way.
+pub struct Writer {
+    sink: Arc<dyn EventSink>,
+    dead: DeadLetters,
+    slots: Arc<Semaphore>,
+    settings: WriterSettings,
+}
+
+/// An event that Postgres refuses on its own.
+struct Suspect {
+    /// Its place among the events of the load.
+    event: usize,
+    tries: u32,
+    first_failed_at: Timestamp,
+    detail: String,
+}
+
+/// Postgres refuses the content; a sentence without it.
+struct Refused(String);
+
+/// How the work on a batch ended.
+enum End {
+    /// In one transaction, or with nothing to write.
+    Whole,
+    /// In pieces, without its progress.
+    Piecewise,
+    /// It must be tried partition by partition.
+    Parted,
+}
+
+impl Writer {
+    /// A writer into `sink` that sets aside by `dead`.
+    pub fn new(sink: Arc<dyn EventSink>, dead: DeadLetters, settings: WriterSettings) -> Self {
+        Self { sink, dead, slots: Arc::new(Semaphore::new(settings.concurrency)), settings }
+    }
+
+    /// A slot for the first attempt of a batch, if one is free: whoever forms batches waits for one, so that batches grow while
+    /// the database is busy.
+    pub fn slot(&self) -> Option<Slot> {
+        Arc::clone(&self.slots).try_acquire_owned().ok()
+    }
+
+    /// Takes a batch to its end, or to `stop`. Its progress goes into the transaction of the whole batch and must hold once the
+    /// decodable records are stored.
+    pub async fn write(&self, batch: Batch, slot: Option<Slot>, stop: &CancellationToken) -> Verdict {
+        let load = Load::of(batch.parts);
+        let ended = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            ended = self.finish(&load, &batch.progress, slot) => Some(ended),
+        };
+        let parts = load.into_parts();
+        match ended {
+            Some(End::Whole) => Verdict::Done { parts, noted: true },
+            Some(End::Piecewise) => Verdict::Done { parts, noted: false },
+            Some(End::Parted) => Verdict::Split(parts),
+            None => Verdict::BrokenOff(parts),
+        }
+    }
+
+    async fn finish(&self, load: &Load, progress: &[Progress], slot: Option<Slot>) -> End {
+        // A dead letter may have to wait; only its own partition should.
+        if load.merged() && !load.undecodable.is_empty() {
+            return End::Parted;
+        }
+        let mut end = End::Whole;
+        let mut suspects = Vec::new();
+        if !load.events.is_empty() {
+            metrics::batch(load.events.len());
+            match self.attempt(&load.events, progress, slot).await {
+                Ok(()) => {}
+                Err(_) if load.merged() => return End::Parted,
+                Err(refused) => {
+                    end = End::Piecewise;
+                    suspects = self.isolate(&load.events, refused).await;
+                }
+            }
+        } else {
+            drop(slot);
+        }
+        let undecodable = load.undecodable.iter().map(|(at, why)| DeadLetter {
+            origin: load.origin(*at),
+            reason: DeadReason::Undecodable,
+            stage: Stage::Decode,
+            tries: 1,
+            first_failed_at: Timestamp::now(),
+            account: why.account.as_ref(),
+            detail: &why.detail,
+        });
+        let unstorable = suspects.iter().map(|suspect| DeadLetter {
+            origin: load.origin_of(suspect.event),
+            reason: DeadReason::Unstorable,
+            stage: Stage::Write,
+            tries: suspect.tries,
+            first_failed_at: suspect.first_failed_at,
+            account: Some(&load.events[suspect.event].account_id),
+            detail: &suspect.detail,
+        });
+        self.set_aside(undecodable.chain(unstorable).collect()).await;
+        end
+    }
+
+    /// Writes events, through all passing trouble; fails only when their content is refused.
+    async fn attempt(
+        &self,
+        events: &[Event<'static>],
+        progress: &[Progress],
+        slot: Option<Slot>,
+    ) -> Result<(), Refused> {
+        let _slot = match slot {
+            Some(slot) => Some(slot),
+            // The semaphore is never closed, so there is always a permit in the end.
+            None => Arc::clone(&self.slots).acquire_owned().await.ok(),
+        };
+        let mut failures = 0;
+        loop {
+            let outcome = tokio::time::timeout(self.settings.deadline, self.sink.write(events, progress)).await;
+            match outcome {
+                Ok(Ok(written)) => {
+                    metrics::stored(events, &written, Timestamp::now());
+                    return Ok(());
+                }
+                Ok(Err(error @ WriteError::Data(_))) => return Err(Refused(error.to_string())),
+                Ok(Err(WriteError::Schema(cause))) => metrics::schema_trouble(&*cause, failures),
+                Ok(Err(WriteError::Transient(cause))) => metrics::passing_trouble(&*cause, failures),
+                Err(late) => metrics::passing_trouble(&late, failures),
+            }
+            self.settings.patience.pause(failures).await;
+            failures = failures.saturating_add(1);
+        }
+    }
+
+    /// Finds the events that are refused on their own; all others are written. Left halves go first, so that order holds.
+    async fn isolate(&self, events: &[Event<'static>], refused: Refused) -> Vec<Suspect> {
+        let mut untested = Vec::new();
+        let mut suspects = Vec::new();
+        let mut part = |range: Range<usize>, refused: Refused, untested: &mut Vec<Range<usize>>| {
+            if range.len() == 1 {
+                let first_failed_at = Timestamp::now();
+                suspects.push(Suspect { event: range.start, tries: 1, first_failed_at, detail: refused.0 });
+            } else {
+                let middle = range.start + range.len() / 2;
+                untested.push(middle..range.end);
+                untested.push(range.start..middle);
+            }
+        };
+        part(0..events.len(), refused, &mut untested);
+        while let Some(range) = untested.pop() {
+            metrics::retry(Retry::Data);
+            if let Err(refused) = self.attempt(&events[range.clone()], &[], None).await {
+                part(range, refused, &mut untested);
+            }
+        }
+        for _ in 1..self.settings.tries {
+            tokio::time::sleep(self.settings.patience.between_tries).await;
+            let mut still = Vec::with_capacity(suspects.len());
+            for mut suspect in suspects {
+                metrics::retry(Retry::Data);
+                if let Err(refused) = self.attempt(&events[suspect.event..=suspect.event], &[], None).await {
+                    suspect.tries += 1;
+                    suspect.detail = refused.0;
+                    still.push(suspect);
+                }
+            }
+            suspects = still;
+        }
+        suspects
+    }
+
+    /// Publishes dead letters until each is acknowledged.
+    async fn set_aside(&self, mut letters: Vec<DeadLetter<'_>>) {
+        let mut failures = 0;
+        if let Some(first) = letters.first() {
+            tracing::warn!(
+                letters = letters.len(),
+                reason = first.reason.code(),
+                detail = first.detail,
+                "records are set aside"
+            );
+        }
+        while !letters.is_empty() {
+            let results = self.dead.send(&letters).await;
+            let mut trouble = None;
+            let mut results = results.into_iter();
+            letters.retain(|letter| match results.next() {
+                Some(Ok(_)) => {
+                    metrics::dead_lettered(letter.reason);
+                    false
+                }
+                Some(Err(error)) => {
+                    trouble = Some(error);
+                    true
+                }
+                None => true,
+            });
+            if let Some(error) = trouble {
+                metrics::dead_letter_trouble(&error, letters.len(), failures);
+            }
+            if !letters.is_empty() {
+                self.settings.patience.pause(failures).await;
+                failures = failures.saturating_add(1);
+            }
+        }
+    }
+}
