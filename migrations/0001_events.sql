@@ -26,8 +26,8 @@ BEGIN
 END
 $$;
 
--- On Citus the extension shards by account_id itself and refuses hash partitions; everywhere else 16 hash partitions keep
--- the indexes small and a batch within few of them (docs/adr: more than 32 cost more than they give).
+-- On Citus the extension shards by account_id itself; everywhere else 16 hash partitions keep the indexes small and a batch
+-- within few of them (more than 32 cost more than they give).
 DO $$
 DECLARE
     on_citus boolean := EXISTS (SELECT FROM pg_extension WHERE extname = 'citus');
