@@ -2,12 +2,16 @@
 //! advisory lock), and a migration that has run is never edited.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use super::error::Cause;
 use crate::config::Secret;
+
+/// How long to wait for a connection. The migrations themselves take as long as the data is large.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
@@ -18,7 +22,7 @@ pub enum MigrateError {
     #[error("cannot connect with DATABASE_MIGRATE_URL")]
     Connect(#[source] Cause),
     /// A migration failed; it was rolled back and those before it stand.
-    #[error("cannot migrate: {0}")]
+    #[error("cannot migrate")]
     Migrate(#[source] Cause),
 }
 
@@ -30,8 +34,10 @@ pub async fn migrate(url: &Secret) -> Result<(), MigrateError> {
     let options = PgConnectOptions::from_str(url.expose())
         .map_err(|error| MigrateError::Connect(error.into()))?
         .application_name("weir-migrate");
-    let mut connection =
-        PgConnection::connect_with(&options).await.map_err(|error| MigrateError::Connect(error.into()))?;
+    let mut connection = tokio::time::timeout(CONNECT_DEADLINE, PgConnection::connect_with(&options))
+        .await
+        .map_err(|late| MigrateError::Connect(late.into()))?
+        .map_err(|error| MigrateError::Connect(error.into()))?;
     MIGRATIONS.run(&mut connection).await.map_err(|error| MigrateError::Migrate(error.into()))?;
     tracing::info!(version = MIGRATIONS.iter().map(|step| step.version).max(), "schema is at this version");
     // The answer to a goodbye changes nothing.
