@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::time::Instant;
 
 use crate::config::KafkaConfig;
 
+use super::context::Quiet;
 use super::settings;
 
 /// Distance between tries while the brokers are not ready.
@@ -45,7 +45,7 @@ pub enum AdminError {
     Stopping,
 }
 
-type Admin = AdminClient<DefaultClientContext>;
+type Admin = AdminClient<Quiet>;
 
 /// Makes the event topic, its bulk lane and the dead-letter topic where they are missing, and waits until each has leaders.
 /// Brokers that are not up yet are waited for until `deadline`.
@@ -53,7 +53,7 @@ type Admin = AdminClient<DefaultClientContext>;
 /// # Errors
 /// [`AdminError`] says what stood in the way.
 pub async fn ensure_topics(config: &KafkaConfig, deadline: Instant) -> Result<(), AdminError> {
-    let admin: Arc<Admin> = Arc::new(settings::admin(config).create().map_err(AdminError::Settings)?);
+    let admin: Arc<Admin> = Arc::new(settings::admin(config).create_with_context(Quiet).map_err(AdminError::Settings)?);
     let brokers = broker_count(&admin, deadline).await?;
     let plans = plans(config, brokers);
     let topics: Vec<NewTopic<'_>> = plans.iter().map(Plan::new_topic).collect();

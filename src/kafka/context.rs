@@ -8,6 +8,7 @@ use std::thread::Thread;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
@@ -81,6 +82,21 @@ impl ProducerContext for Callbacks {
         }
     }
 }
+
+/// The callbacks of clients whose errors come back as results: scans and administration.
+pub(super) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_library_line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "client error");
+    }
+}
+
+impl ConsumerContext for Quiet {}
 
 /// librdkafka repeats itself at every reconnect; what an operator must know is logged by the watcher and the consumer.
 pub(super) fn log_library_line(level: RDKafkaLogLevel, facility: &str, message: &str) {

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::config::KafkaConfig;
 
 use super::consumer::polled;
+use super::context::Quiet;
 use super::record::Polled;
 use super::settings;
 
@@ -109,7 +110,8 @@ impl Reader {
     }
 
     fn read(&self, span: Span) -> Result<(), ScanError> {
-        let consumer: BaseConsumer = settings::scan(&self.config).create().map_err(ScanError::Settings)?;
+        let consumer: BaseConsumer<Quiet> =
+            settings::scan(&self.config).create_with_context(Quiet).map_err(ScanError::Settings)?;
         let mut left = self.assign(&consumer, span)?;
         let mut topics: Vec<Arc<str>> = Vec::new();
         while !left.is_empty() {
@@ -134,7 +136,7 @@ impl Reader {
     }
 
     /// Assigns the partitions of the span that hold something and returns how far to read each.
-    fn assign(&self, consumer: &BaseConsumer, span: Span) -> Result<Vec<Left>, ScanError> {
+    fn assign(&self, consumer: &BaseConsumer<Quiet>, span: Span) -> Result<Vec<Left>, ScanError> {
         let metadata = consumer.fetch_metadata(Some(&self.topic), ANSWER).map_err(ScanError::Read)?;
         let partitions: Vec<i32> = metadata
             .topics()

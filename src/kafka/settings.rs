@@ -96,7 +96,8 @@ pub(super) fn consumer(config: &KafkaConfig) -> ClientConfig {
 /// A consumer outside any group, for reading a topic from end to end.
 pub(super) fn scan(config: &KafkaConfig) -> ClientConfig {
     let mut client = reader(config);
-    client.set("enable.partition.eof", "true");
+    // librdkafka assigns nothing without a group. The scan never joins or commits; the workers' name needs no right of its own.
+    client.set("group.id", &config.kafka_group).set("enable.partition.eof", "true");
     client
 }
 
