@@ -26,6 +26,7 @@ pub mod codec;
 pub mod config;
 pub mod dlq;
 pub mod domain;
+pub mod http;
 pub mod ingest;
 pub mod kafka;
 pub mod query;

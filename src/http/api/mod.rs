@@ -1,0 +1,32 @@
+//! The operations, grouped as the document groups them. Invariant: a handler says who may call, hands on, and words the answer;
+//! it decides nothing else.
+
+mod events;
+mod ingest;
+mod operations;
+mod summary;
+
+use poem_openapi::Tags;
+
+/// Every operation of the public listener.
+pub(super) type PublicApi = (ingest::IngestApi, events::EventsApi, summary::SummaryApi, operations::OperationsApi);
+
+/// Every operation of the public listener, for routes and for the document.
+pub(super) fn public_api(health: crate::telemetry::health::Health) -> PublicApi {
+    (ingest::IngestApi, events::EventsApi, summary::SummaryApi, operations::OperationsApi { health })
+}
+
+pub(super) use operations::{health_answer, ready_answer};
+
+/// Groups of the document.
+#[derive(Tags)]
+enum Group {
+    /// Send events
+    Ingest,
+    /// Read events back
+    Events,
+    /// Counts and top users
+    Summaries,
+    /// Is it there, is it ready
+    Operations,
+}

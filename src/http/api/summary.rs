@@ -1,0 +1,159 @@
+//! Summaries. Invariant: an account is summed up for itself only.
+
+use poem_openapi::param::{Path, Query};
+use poem_openapi::{Object, OpenApi};
+use serde::Serialize;
+
+use super::super::answer::Reply;
+use super::super::caller::{Caller, MetricsRead};
+use super::super::failure::{Failure, Read};
+use super::super::problem::Problem;
+use super::super::text::{Rfc3339, Time};
+use super::Group;
+use crate::domain::time::Timestamp;
+use crate::query::{EventCount, Summary, UserCount};
+
+/// `GET /v1/accounts/{account_id}/summary` and its alias.
+pub(in super::super) struct SummaryApi;
+
+/// A range of whole seconds, both ends included.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Window")]
+struct WindowBody {
+    /// First second
+    from: Rfc3339,
+    /// Last second
+    to: Rfc3339,
+}
+
+/// Events of one name.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "EventCount")]
+struct CountBody {
+    /// The name
+    event_name: String,
+    /// How many
+    events: u64,
+}
+
+/// Events of one user.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "UserCount")]
+struct UserBody {
+    /// The user
+    user_id: String,
+    /// How many
+    events: u64,
+}
+
+/// Counts and top users of one account.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Summary")]
+struct SummaryBody {
+    /// The account
+    account_id: String,
+    /// What it is about
+    window: WindowBody,
+    /// All events of the window
+    total_events: u64,
+    /// By name, most frequent first
+    counts: Vec<CountBody>,
+    /// Most active first
+    top_users: Vec<UserBody>,
+    /// Whatever was received before this time is counted; null until a first event was stored
+    #[oai(nullable)]
+    data_as_of: Option<Rfc3339>,
+    /// Seconds between then and the answer; null with `data_as_of`
+    #[oai(nullable, validator(minimum(value = "0")))]
+    lag_seconds: Option<f64>,
+}
+
+fn users() -> u16 {
+    10
+}
+
+#[OpenApi(tag = "Group::Summaries")]
+impl SummaryApi {
+    /// Sum up an account
+    ///
+    /// Needs the scope `metrics:read` and the account of the token. At most 60 seconds old; `data_as_of` says how far it reaches.
+    #[oai(path = "/v1/accounts/:account_id/summary", method = "get", operation_id = "getSummary")]
+    #[allow(clippy::too_many_arguments, reason = "the document wants flat parameters")]
+    async fn summary(
+        &self,
+        caller: Caller<MetricsRead>,
+        /// The account of the token
+        account_id: Path<String>,
+        /// First second; 24 hours before the end when absent
+        from: Query<Option<Time>>,
+        /// Last second; the end of the current quarter of an hour when absent
+        to: Query<Option<Time>>,
+        /// Most users to name
+        #[oai(default = "users", validator(minimum(value = "1"), maximum(value = "100")))]
+        top: Query<u16>,
+    ) -> Result<Reply<SummaryBody>, Failure<Read>> {
+        sum_up(&caller, &account_id.0, (from.0, to.0), top.0).await.map_err(Into::into)
+    }
+
+    /// Sum up an account (alias of `/v1/accounts/{account_id}/summary`)
+    ///
+    /// Needs the scope `metrics:read` and the account of the token.
+    #[oai(path = "/accounts/:account_id/summary", method = "get", operation_id = "getSummaryAlias")]
+    #[allow(clippy::too_many_arguments, reason = "the document wants flat parameters")]
+    async fn summary_alias(
+        &self,
+        caller: Caller<MetricsRead>,
+        /// The account of the token
+        account_id: Path<String>,
+        /// First second; 24 hours before the end when absent
+        from: Query<Option<Time>>,
+        /// Last second; the end of the current quarter of an hour when absent
+        to: Query<Option<Time>>,
+        /// Most users to name
+        #[oai(default = "users", validator(minimum(value = "1"), maximum(value = "100")))]
+        top: Query<u16>,
+    ) -> Result<Reply<SummaryBody>, Failure<Read>> {
+        sum_up(&caller, &account_id.0, (from.0, to.0), top.0).await.map_err(Into::into)
+    }
+}
+
+async fn sum_up(
+    caller: &Caller<MetricsRead>,
+    account_id: &str,
+    (from, to): (Option<Time>, Option<Time>),
+    top: u16,
+) -> Result<Reply<SummaryBody>, Problem> {
+    caller.owns(account_id)?;
+    let (queries, now) = (&caller.components.queries, Timestamp::now());
+    let window = queries.window(from.map(|time| time.0), to.map(|time| time.0), now)?;
+    Ok(Reply(queries.summary(&caller.tenant.account_id, window, top, now).await?.into()))
+}
+
+impl From<Summary> for SummaryBody {
+    fn from(summary: Summary) -> Self {
+        // A window's ends are times already; the fallback is for the type, not for a case.
+        let second = |seconds| Rfc3339(Timestamp::from_unix_seconds(seconds).unwrap_or(Timestamp::MAX));
+        let window = summary.window;
+        Self {
+            account_id: summary.account_id.as_str().to_owned(),
+            window: WindowBody { from: second(window.from_seconds()), to: second(window.to_seconds()) },
+            total_events: summary.total_events,
+            counts: summary.counts.into_iter().map(CountBody::from).collect(),
+            top_users: summary.top_users.into_iter().map(UserBody::from).collect(),
+            data_as_of: summary.data_as_of.map(Rfc3339),
+            lag_seconds: summary.lag_seconds,
+        }
+    }
+}
+
+impl From<EventCount> for CountBody {
+    fn from(EventCount { event_name, events }: EventCount) -> Self {
+        Self { event_name, events }
+    }
+}
+
+impl From<UserCount> for UserBody {
+    fn from(UserCount { user_id, events }: UserCount) -> Self {
+        Self { user_id, events }
+    }
+}

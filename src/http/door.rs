@@ -1,0 +1,146 @@
+//! The outermost step of every request: context, deadline, last catch, answer, measure. Invariant: whatever happens inside,
+//! the client gets exactly one answer with its request id, errors always as problem+json, and exactly one observation is made.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use poem::http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Addr, Body, Endpoint, Request, Response};
+use tokio::time::{Instant, timeout_at};
+
+use super::connection::{Connections, Running};
+use super::context::{RequestContext, X_REQUEST_ID, has_body};
+use super::metrics;
+use super::problem::{Code, Problem};
+use super::refusal;
+
+/// Wraps the routes of one listener.
+pub(super) struct Threshold<E> {
+    routes: E,
+    connections: Connections,
+    within: Duration,
+}
+
+/// What is remembered of a request once its handler owns it.
+struct Visit {
+    context: Arc<RequestContext>,
+    running: Running,
+    started: Instant,
+    method: Method,
+    version: Version,
+    has_body: bool,
+}
+
+impl<E: Endpoint<Output = Response>> Threshold<E> {
+    /// `within` is the deadline of every answer's beginning; a stream may go on after it.
+    pub(super) fn new(routes: E, connections: Connections, within: Duration) -> Self {
+        Self { routes, connections, within }
+    }
+
+    fn enter(&self, request: &mut Request) -> Visit {
+        let started = Instant::now();
+        let context = Arc::new(RequestContext::new(request.headers(), started, self.within));
+        request.extensions_mut().insert(Arc::clone(&context));
+        let ends = match (request.local_addr(), request.remote_addr()) {
+            (LocalAddr(Addr::SocketAddr(local)), RemoteAddr(Addr::SocketAddr(peer))) => Some((*local, *peer)),
+            _ => None,
+        };
+        Visit {
+            context,
+            running: self.connections.request_starts(ends),
+            started,
+            method: request.method().clone(),
+            version: request.version(),
+            has_body: has_body(request.headers()),
+        }
+    }
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Threshold<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let visit = self.enter(&mut request);
+        let handling = AssertUnwindSafe(self.routes.call(request)).catch_unwind();
+        let outcome = match timeout_at(visit.context.deadline, handling).await {
+            Ok(Ok(Ok(response))) => Ok(response),
+            Ok(Ok(Err(error))) => Err(refusal::from_framework(error)),
+            Ok(Err(panic)) => {
+                metrics::panicked(visit.context.operation(), &visit.context.request_id, panic_text(&*panic));
+                Err(Problem::new(Code::Internal, ""))
+            }
+            Err(_) => Err(Problem::new(Code::Timeout, "the answer took longer than this service allows")),
+        };
+        Ok(visit.leave(outcome))
+    }
+}
+
+impl Visit {
+    fn leave(self, outcome: Result<Response, Problem>) -> Response {
+        let mut response = outcome.unwrap_or_else(|problem| problem.render(&self.context.request_id));
+        let status = response.status();
+        if let Ok(id) = HeaderValue::from_str(&self.context.request_id) {
+            response.headers_mut().insert(X_REQUEST_ID, id);
+        }
+        response.headers_mut().insert(NO_SNIFF.0, NO_SNIFF.1);
+        if self.has_body && status.as_u16() >= 400 {
+            self.running.linger();
+            let unread = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE);
+            if unread && self.version < Version::HTTP_2 {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
+        self.report(status);
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            self.running.upgraded();
+        } else if response.content_type().is_some_and(|kind| kind.starts_with("text/event-stream")) {
+            hold_while_streaming(&mut response, self.running);
+        }
+        response
+    }
+
+    fn report(&self, status: StatusCode) {
+        let (route, id, took) = (self.context.operation(), &*self.context.request_id, self.started.elapsed());
+        metrics::request_done(method_label(&self.method), route, status.as_str(), took);
+        let status = status.as_u16();
+        let elapsed_ms = took.as_secs_f64() * 1e3;
+        if status >= 500 {
+            tracing::warn!(http.route = route, http.status = status, request.id = id, elapsed_ms, "request failed");
+        } else {
+            tracing::debug!(http.route = route, http.status = status, request.id = id, elapsed_ms, "request answered");
+        }
+    }
+}
+
+const NO_SNIFF: (HeaderName, HeaderValue) = (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+
+/// A stream keeps its connection busy to its end, or the idle clock would cut a quiet one.
+fn hold_while_streaming(response: &mut Response, running: Running) {
+    let stream = response.take_body().into_bytes_stream().map(move |chunk| {
+        let _held = &running;
+        chunk
+    });
+    response.set_body(Body::from_bytes_stream(stream));
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&'static str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+}
+
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "HEAD" => "HEAD",
+        "OPTIONS" => "OPTIONS",
+        _ => "OTHER",
+    }
+}

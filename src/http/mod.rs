@@ -1,0 +1,110 @@
+//! The door: the only folder that knows poem. Invariant: every connection is bounded before it is served, and every request gets
+//! exactly one answer with its request id.
+//!
+//! The steps of a request: [`acceptor`] (caps) → [`socket`] (deadlines of the peer) → [`door`] (context, our deadline, panics,
+//! measuring) → [`routes`] (operation, `Allow`) → [`caller`] (token, scope) → [`payload`] over [`body`] (type, size, pace) →
+//! [`api`] (hand on) → [`outcome`] / [`answer`] or [`refusal`] / [`problem`] (word it). [`openapi`] documents the same types.
+
+mod acceptor;
+mod answer;
+mod api;
+mod body;
+mod caller;
+mod connection;
+mod context;
+mod docs;
+mod door;
+mod failure;
+mod metrics;
+mod openapi;
+mod outcome;
+mod payload;
+mod problem;
+mod refusal;
+mod routes;
+mod schema;
+mod serve;
+mod socket;
+mod stored;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::io;
+use std::sync::Arc;
+
+use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Auth;
+use crate::config::HttpConfig;
+use crate::ingest::Ingest;
+use crate::query::Queries;
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::render;
+
+pub use openapi::document;
+use routes::{Methods, api_routes, plain};
+
+/// What the public listener stands on.
+pub struct Components {
+    /// Who calls.
+    pub auth: Auth,
+    /// Events in.
+    pub ingest: Arc<Ingest>,
+    /// Events and summaries out.
+    pub queries: Arc<Queries>,
+    /// Whether traffic is wanted.
+    pub health: Health,
+    /// Caps and deadlines.
+    pub config: HttpConfig,
+    /// Most bytes of a body on the wire.
+    pub max_body_bytes: usize,
+}
+
+/// Serves tenants on a bound listener until the token is cancelled, then drains; returns when the last connection is closed,
+/// at most `drain_seconds` later.
+///
+/// # Errors
+/// When the listener is unusable.
+pub async fn serve_public(
+    listener: TcpListener,
+    components: Arc<Components>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let config = components.config.clone();
+    serve::serve(listener, "public", public_routes(components), &config, shutdown).await
+}
+
+/// Serves operators: Prometheus metrics, liveness, health and readiness. Ends like [`serve_public`].
+///
+/// # Errors
+/// When the listener is unusable.
+pub async fn serve_management(
+    listener: TcpListener,
+    health: Health,
+    config: &HttpConfig,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    serve::serve(listener, "management", management_routes(health), config, shutdown).await
+}
+
+fn public_routes(components: Arc<Components>) -> impl Endpoint<Output = Response> {
+    let api = api::public_api(components.health.clone());
+    docs::add_to(api_routes(api)).data(components).map(|response: Response| async move { response })
+}
+
+fn management_routes(health: Health) -> impl Endpoint<Output = Response> {
+    let ready = poem::endpoint::make(move |_| {
+        let health = health.clone();
+        async move { api::ready_answer(&health).await.into_response() }
+    });
+    let alive = || plain(|| api::health_answer().into_response());
+    let metrics = plain(|| Response::builder().content_type("text/plain; version=0.0.4; charset=utf-8").body(render()));
+    Route::new()
+        .at("/livez", Methods::get("getLiveness", alive()))
+        .at("/health", Methods::get("getManagementHealth", alive()))
+        .at("/ready", Methods::get("getManagementReadiness", ready))
+        .at("/metrics", Methods::get("getPrometheusMetrics", metrics))
+}

@@ -1,0 +1,106 @@
+//! The one file that turns errors into problems. Invariant: each error of a station below has exactly one status and code here,
+//! and whatever is not for the client is logged here and nowhere else.
+
+use std::error::Error;
+
+use poem::error::{MethodNotAllowedError, NotFoundError};
+use poem::http::StatusCode;
+use poem_openapi::error::{ParseParamError, ParsePathError};
+
+use super::problem::{Code, Problem};
+use crate::auth::AuthError;
+use crate::domain::outcome::{Fault, Rejection};
+use crate::domain::window::WindowError;
+use crate::ingest::Refusal;
+use crate::query::QueryError;
+
+/// Whatever came out of the routes as an error.
+pub(super) fn from_framework(error: poem::Error) -> Problem {
+    let error = match error.downcast::<Problem>() {
+        Ok(problem) => return problem,
+        Err(error) => error,
+    };
+    if error.is::<NotFoundError>() {
+        return Problem::new(Code::NotFound, "nothing lives at this path");
+    }
+    if error.is::<MethodNotAllowedError>() {
+        return Problem::new(Code::MethodNotAllowed, "");
+    }
+    if let Some(parameter) = error.downcast_ref::<ParseParamError>() {
+        return invalid_parameter("query", parameter.name, parameter.reason.clone());
+    }
+    if let Some(parameter) = error.downcast_ref::<ParsePathError>() {
+        return invalid_parameter("path", parameter.name, parameter.reason.clone());
+    }
+    let status = error.status();
+    if status.is_server_error() {
+        tracing::error!(%error, "a request failed for a reason nobody named");
+        return Problem::new(Code::Internal, "");
+    }
+    Problem::new(Code::Framework(status), "")
+}
+
+/// A parameter that breaks its rule.
+pub(super) fn invalid_parameter(place: &str, name: &str, reason: String) -> Problem {
+    let pointer = format!("/{place}/{name}").into();
+    let fault = Fault { pointer, rule: "parameter", reason: reason.into() };
+    Problem::new(Code::InvalidRequest, format!("the {place} parameter {name} is not valid")).with_faults(vec![fault])
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Invalid(_) => {
+                Self::unauthorized("the token is not valid", "Bearer realm=\"weir\", error=\"invalid_token\"")
+            }
+            AuthError::KeysUnavailable(_) => Self::new(Code::Unavailable, "tokens cannot be checked at the moment"),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        let malformed = Code::Outcome(StatusCode::BAD_REQUEST, Rejection::Malformed.code());
+        match refusal {
+            Refusal::Malformed { faults, .. } => Self::new(malformed, detail).with_faults(faults),
+            Refusal::TooManyEvents { .. } => Self::new(Code::BatchTooLarge, detail),
+            Refusal::NoEvents => Self::new(malformed, detail),
+        }
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Cursor => Self::new(Code::InvalidCursor, "the cursor is not one this service gave"),
+            QueryError::Window(error) => error.into(),
+            QueryError::Unavailable(cause) => {
+                tracing::warn!(cause = causes(&*cause), "a question was not answered");
+                Self::new(Code::Unavailable, "the answer cannot be read at the moment")
+            }
+            QueryError::Broken(cause) => {
+                tracing::error!(cause = causes(&*cause), "a question cannot be answered");
+                Self::new(Code::Internal, "")
+            }
+        }
+    }
+}
+
+impl From<WindowError> for Problem {
+    fn from(error: WindowError) -> Self {
+        let name = if error == WindowError::Reversed { "from" } else { "to" };
+        invalid_parameter("query", name, error.to_string())
+    }
+}
+
+/// An error and all that caused it, in one line for the log.
+fn causes(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        line = format!("{line}: {source}");
+        next = source.source();
+    }
+    line
+}
