@@ -20,8 +20,10 @@
 //! | counts | events per account, name, channel and 15-minute bucket, changed only by rows really inserted |
 //! | SLI / SLO | a measured level of service / the level promised |
 
+pub mod app;
 pub mod auth;
 pub mod cache;
+pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod dlq;

@@ -37,8 +37,8 @@ pub struct DatabaseConfig {
     /// Milliseconds a write batch may take in Postgres
     #[arg(long, env = "WEIR_DB_WRITE_TIMEOUT_MS", default_value_t = 10_000, value_name = "MS")]
     pub db_write_timeout_ms: u64,
-    /// Days events are kept
-    #[arg(long, env = "WEIR_RETENTION_DAYS", default_value_t = 90, value_name = "DAYS")]
+    /// Days events are kept, five years by default; older ones are refused at the door
+    #[arg(long, env = "WEIR_RETENTION_DAYS", default_value_t = 1_825, value_name = "DAYS")]
     pub retention_days: u32,
 }
 

@@ -35,6 +35,16 @@ pub struct HttpConfig {
     /// Seconds any request may take (streams excepted), its body included
     #[arg(long, env = "WEIR_HTTP_REQUEST_SECONDS", default_value_t = 15, value_name = "S")]
     pub http_request_seconds: u64,
+    /// Systems whose failure turns /ready red, of log, store, cache; `log` alone keeps an ingest-only fleet in its balancer
+    /// while Postgres is away
+    #[arg(
+        long,
+        env = "WEIR_READY_REQUIRES",
+        value_delimiter = ',',
+        default_value = "log,store",
+        value_name = "NAME,…"
+    )]
+    pub ready_requires: Vec<String>,
     /// Seconds running requests get to finish after SIGTERM
     #[arg(long, env = "WEIR_DRAIN_SECONDS", default_value_t = 20, value_name = "S")]
     pub drain_seconds: u64,
@@ -48,6 +58,11 @@ impl HttpConfig {
             address.set_port(port);
         }
         address
+    }
+
+    /// Whether the failure of that system turns `/ready` red.
+    pub fn ready_requires(&self, system: &str) -> bool {
+        self.ready_requires.iter().any(|name| name == system)
     }
 
     /// Deadline of a request.
@@ -67,6 +82,10 @@ impl HttpConfig {
             if !(1..=3600).contains(&seconds) {
                 mistakes.push(format!("{name} must be 1 to 3600 seconds"));
             }
+        }
+        if let Some(name) = self.ready_requires.iter().find(|name| !["log", "store", "cache"].contains(&name.as_str()))
+        {
+            mistakes.push(format!("WEIR_READY_REQUIRES: {name:?} is not one of log, store, cache"));
         }
         if self.http_max_connections == 0 || self.http_max_connections_per_peer == 0 {
             mistakes.push("WEIR_HTTP_MAX_CONNECTIONS and WEIR_HTTP_MAX_CONNECTIONS_PER_PEER must be at least 1".into());

@@ -214,7 +214,7 @@ mod tests {
             "--kafka-linger-ms=x",
             "--jwt-leeway-seconds=90",
             "--required-fields=colour",
-            "--kafka-retention-days=90",
+            "--kafka-retention-days=1825",
         ])
         .expect_err("five mistakes");
         assert_eq!(error.0.len(), 5, "{error}");

@@ -129,6 +129,11 @@ impl Policy {
 }
 
 impl DeadReason {
+    /// The reason of that code.
+    pub fn parse(code: &str) -> Option<Self> {
+        [Self::Undecodable, Self::Unstorable].into_iter().find(|reason| reason.code() == code)
+    }
+
     /// The reason header of the dead letter.
     pub fn code(self) -> &'static str {
         match self {

@@ -12,8 +12,16 @@ const BUFFERED_LINES: usize = 8_192;
 ///
 /// A second call in one process (tests) leaves the first subscriber in place.
 pub fn init(config: &TelemetryConfig) -> WorkerGuard {
-    let (writer, guard) =
-        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(BUFFERED_LINES).finish(std::io::stdout());
+    init_to(config, std::io::stdout())
+}
+
+/// The same on stderr, for commands whose stdout is their answer.
+pub fn init_to_stderr(config: &TelemetryConfig) -> WorkerGuard {
+    init_to(config, std::io::stderr())
+}
+
+fn init_to(config: &TelemetryConfig, sink: impl std::io::Write + Send + 'static) -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(BUFFERED_LINES).finish(sink);
     super::metrics::watch_dropped_lines(writer.error_counter());
     let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(true);

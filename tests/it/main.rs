@@ -1,3 +1,12 @@
-//! Whole-path tests.
+//! Whole-path tests: the same `App` that `main` starts, on real engines, each test with its own database, Redis prefix and
+//! topics. Invariant: a test leaves nothing behind; one that does, fails.
 
-fn main() {}
+mod harness;
+mod stores;
+
+mod dead_letters;
+mod door;
+mod path;
+mod query;
+mod shutdown;
+mod store;

@@ -1,0 +1,148 @@
+//! Every handle of the process, each made once. Invariant: opening a handle needs no answer from the system behind it; whether
+//! it answers is the business of its probe.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Auth;
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::dlq::DeadLetters;
+use crate::http::Components;
+use crate::ingest::Ingest;
+use crate::kafka::{Consumer, Producer};
+use crate::query::Queries;
+use crate::store::{ApiStore, WorkerStore};
+use crate::telemetry::health::Health;
+use crate::worker::Worker;
+
+use super::{Roles, Running};
+
+pub(super) struct Handles {
+    pub(super) health: Health,
+    pub(super) producer: Arc<Producer>,
+    api: Option<Api>,
+    worker: Option<WorkerStore>,
+}
+
+struct Api {
+    auth: Auth,
+    store: ApiStore,
+    cache: Cache,
+}
+
+impl Handles {
+    pub(super) async fn open(
+        config: &Config,
+        roles: Roles,
+        tasks: &TaskTracker,
+        background: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let health = Health::default();
+        let producer = Producer::start(&config.kafka).context("the Kafka producer cannot be made")?;
+        let probed = Arc::clone(&producer);
+        health.register("log", config.http.ready_requires("log"), move || {
+            let producer = Arc::clone(&probed);
+            Box::pin(async move { producer.probe().await.map_err(|error| error.to_string()) })
+        });
+        let api = match roles.api {
+            true => Some(Api::open(config, &health, tasks, background).await?),
+            false => None,
+        };
+        let worker = match roles.worker {
+            true => Some(open_worker_store(config, &health, roles)?),
+            false => None,
+        };
+        Ok(Self { health, producer, api, worker })
+    }
+
+    /// What the door stands on, where this process has one.
+    pub(super) fn components(&self, config: &Config) -> Option<Arc<Components>> {
+        let api = self.api.as_ref()?;
+        let ingest = Ingest::new(config, Arc::clone(&self.producer) as _);
+        Some(Arc::new(Components {
+            auth: api.auth.clone(),
+            ingest: Arc::new(ingest),
+            queries: Arc::new(Queries::new(api.store.clone(), api.cache.clone(), &config.query)),
+            health: self.health.clone(),
+            config: config.http.clone(),
+            max_body_bytes: config.ingest.max_body_bytes,
+        }))
+    }
+
+    pub(super) fn start_worker(
+        &self,
+        config: &Config,
+        tasks: &TaskTracker,
+        failed: watch::Sender<Option<String>>,
+    ) -> anyhow::Result<Running> {
+        let store = self.worker.clone().context("this process has no worker role")?;
+        let consumer = Consumer::start(&config.kafka, &[]).context("the Kafka consumer cannot be made")?;
+        let publisher = Arc::clone(&self.producer) as _;
+        let dead = DeadLetters::new(publisher, &config.kafka.kafka_dead_letter_topic, config.kafka.ack_timeout());
+        let stop = CancellationToken::new();
+        let worker = Worker::new(&config.worker, &config.database, consumer, Arc::new(store), dead);
+        let until = stop.clone();
+        let ended = tasks.spawn(async move {
+            if let Err(error) = worker.run(until).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "the worker ended");
+                failed.send_replace(Some(format!("the worker ended: {error}")));
+            }
+        });
+        Ok(Running { stop, ended })
+    }
+
+    pub(super) async fn close(self) {
+        if let Some(api) = self.api {
+            api.store.close().await;
+        }
+        if let Some(worker) = self.worker {
+            worker.close().await;
+        }
+    }
+}
+
+impl Api {
+    async fn open(
+        config: &Config,
+        health: &Health,
+        tasks: &TaskTracker,
+        background: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let auth = Auth::start(&config.auth, tasks, background).await.context("tokens cannot be verified")?;
+        let store = ApiStore::open(&config.database).map_err(anyhow::Error::from_boxed).context("DATABASE_URL")?;
+        let cache = Cache::open(&config.redis).context("REDIS_URL")?;
+        let (probed_auth, probed_store, probed_cache) = (auth.clone(), store.clone(), cache.clone());
+        health.register("tokens", true, move || {
+            let answer = probed_auth.probe();
+            Box::pin(async move { answer })
+        });
+        health.register("store", config.http.ready_requires("store"), move || {
+            let store = probed_store.clone();
+            Box::pin(async move { store.probe().await.map_err(|_| "no answer from Postgres".to_owned()) })
+        });
+        health.register("cache", config.http.ready_requires("cache"), move || {
+            let cache = probed_cache.clone();
+            Box::pin(async move { cache.probe().await.map_err(|_| "no answer from Redis".to_owned()) })
+        });
+        Ok(Self { auth, store, cache })
+    }
+}
+
+fn open_worker_store(config: &Config, health: &Health, roles: Roles) -> anyhow::Result<WorkerStore> {
+    let store = WorkerStore::open(&config.database, &config.worker).map_err(anyhow::Error::from_boxed);
+    let store = store.context("DATABASE_WORKER_URL")?;
+    // Beside an API the same Postgres is probed already.
+    if !roles.api {
+        let probed = store.clone();
+        health.register("store", config.http.ready_requires("store"), move || {
+            let store = probed.clone();
+            Box::pin(async move { store.probe().await.map_err(|_| "no answer from Postgres".to_owned()) })
+        });
+    }
+    Ok(store)
+}

@@ -1,0 +1,90 @@
+//! The composition root: builds every handle once, hands them to the roles, and takes them down in order. Invariant: what
+//! `start` began, `stop` ends within its deadlines, and nothing that was accepted is lost on the way.
+
+mod handles;
+mod listen;
+mod roles;
+mod stop;
+
+use std::net::SocketAddr;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::http;
+
+use handles::Handles;
+use listen::Listening;
+pub use roles::Roles;
+
+/// A running Weir in the given roles.
+pub struct App {
+    config: Config,
+    handles: Handles,
+    public: Option<Listening>,
+    management: Listening,
+    worker: Option<Running>,
+    failure: watch::Receiver<Option<String>>,
+    tasks: TaskTracker,
+    background: CancellationToken,
+}
+
+/// A part with a token of its own, which ends by itself once the token is cancelled.
+struct Running {
+    stop: CancellationToken,
+    ended: tokio::task::JoinHandle<()>,
+}
+
+impl App {
+    /// Builds the handles, starts the worker where wanted, and listens. Log, store and cache need not be there yet: `/ready`
+    /// stays red until they are.
+    ///
+    /// # Errors
+    /// What made the start impossible: an address taken, a key that cannot be read, settings a client library refuses.
+    pub async fn start(config: Config, roles: Roles) -> anyhow::Result<Self> {
+        let (tasks, background) = (TaskTracker::new(), CancellationToken::new());
+        let handles = Handles::open(&config, roles, &tasks, &background).await?;
+        let (failed, failure) = watch::channel(None);
+        let worker = roles.worker.then(|| handles.start_worker(&config, &tasks, failed)).transpose()?;
+        let management = {
+            let (health, settings) = (handles.health.clone(), config.http.clone());
+            Listening::start(config.http.management_address(), &tasks, |listener, stop| async move {
+                http::serve_management(listener, health, &settings, stop).await
+            })
+            .await?
+        };
+        let public = match handles.components(&config) {
+            Some(components) => Some(
+                Listening::start(config.http.listen, &tasks, |listener, stop| {
+                    http::serve_public(listener, components, stop)
+                })
+                .await?,
+            ),
+            None => None,
+        };
+        Ok(Self { config, handles, public, management, worker, failure, tasks, background })
+    }
+
+    /// Where tenants reach it; `None` for a worker.
+    pub fn public_address(&self) -> Option<SocketAddr> {
+        self.public.as_ref().map(|listening| listening.address)
+    }
+
+    /// Waits until a part that must not end has ended by itself, and says why; the process should then stop and be started
+    /// again from outside.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.failure.clone();
+        match failure.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            // Nothing here can fail by itself, or it was stopped.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Where Prometheus and the orchestrator reach it.
+    pub fn management_address(&self) -> SocketAddr {
+        self.management.address
+    }
+}

@@ -1,0 +1,153 @@
+//! A whole Weir for one test. Invariant: whoever starts one calls `finish`, which fails on leftovers; dropping it unfinished
+//! fails the test.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use weir::app::{App, Roles};
+use weir::auth::signing::{Claims, Signer, create_keys};
+use weir::config::{Config, Secret};
+use weir::domain::id::AccountId;
+use weir::domain::time::{SECOND, Timestamp};
+use weir_local::Login;
+
+use super::PATIENCE;
+use super::client::Client;
+use super::engines::{create_database, drop_database, engines, unique};
+
+const ISSUER: &str = "weir-test";
+const EVERY_SCOPE: &str = "events:write events:read metrics:read dlq:read dlq:write slo:read";
+
+struct Keys {
+    signer: Signer,
+    jwks: String,
+}
+
+static KEYS: LazyLock<Keys> = LazyLock::new(|| {
+    let dir = engines().root().join("keys");
+    create_keys(&dir).expect("keys");
+    Keys {
+        signer: Signer::from_pem_file(&dir.join("signing.pem"), ISSUER, "weir").expect("signer"),
+        jwks: dir.join("jwks.json").display().to_string(),
+    }
+});
+
+/// A running app with its own database, Redis prefix and topics.
+pub struct TestApp {
+    app: Option<App>,
+    config: Config,
+    database: String,
+}
+
+impl TestApp {
+    /// API and worker with the defaults.
+    pub async fn start() -> Self {
+        Self::start_with(Roles::ALL, |_| {}).await
+    }
+
+    /// The given roles, after `adjust` has changed the configuration.
+    pub async fn start_with(roles: Roles, adjust: impl FnOnce(&mut Config)) -> Self {
+        let database = create_database().await;
+        let mut config = config_for(&database);
+        adjust(&mut config);
+        weir::kafka::admin::ensure_topics(&config.kafka, tokio::time::Instant::now() + PATIENCE).await.expect("topics");
+        let app = App::start(config.clone(), roles).await.expect("app");
+        Self { app: Some(app), config, database }
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Base address of the public listener.
+    pub fn url(&self) -> String {
+        let address = self.app.as_ref().and_then(App::public_address).expect("a running API");
+        format!("http://{address}")
+    }
+
+    /// Base address of the management listener.
+    pub fn management_url(&self) -> String {
+        format!("http://{}", self.app.as_ref().expect("running").management_address())
+    }
+
+    /// A client with every tenant scope of the account.
+    pub fn client(&self, account: &str) -> Client {
+        Client::new(self.url(), Some(token(account, EVERY_SCOPE)))
+    }
+
+    /// A client with the given token, or none.
+    pub fn client_with(&self, token: Option<String>) -> Client {
+        Client::new(self.url(), token)
+    }
+
+    /// Runs SQL as superuser in the test's database; for looking, past every login.
+    pub async fn sql(&self, sql: &str) -> String {
+        let (database, sql) = (self.database.clone(), sql.to_owned());
+        tokio::task::spawn_blocking(move || engines().postgres.psql(&database, &sql).expect("sql"))
+            .await
+            .expect("join")
+            .trim()
+            .to_owned()
+    }
+
+    /// Stops the app; the database and topics stay for another start.
+    pub async fn stop(&mut self) {
+        if let Some(app) = self.app.take() {
+            tokio::time::timeout(Duration::from_secs(40), app.stop()).await.expect("stops in time").expect("stops");
+        }
+    }
+
+    /// Starts again after [`TestApp::stop`], on the same database and topics.
+    pub async fn restart(&mut self, roles: Roles) {
+        self.app = Some(App::start(self.config.clone(), roles).await.expect("app"));
+    }
+
+    /// Waits until the worker has settled all that the log holds for this test and the books balance, stops everything
+    /// and fails on leftovers.
+    pub async fn finish(mut self) {
+        self.stop().await;
+        let difference = self
+            .sql("select coalesce((select sum(events) from event_counts), 0) - (select count(*) from events)")
+            .await;
+        drop_database(std::mem::take(&mut self.database)).await;
+        assert_eq!(difference, "0", "sum(event_counts) differs from count(events)");
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if !self.database.is_empty() && !std::thread::panicking() {
+            panic!("a TestApp was dropped without finish()");
+        }
+    }
+}
+
+/// A token of the account, valid for ten minutes.
+pub fn token(account: &str, scope: &str) -> String {
+    let account_id = AccountId::new(account).expect("account id");
+    let issued_at = Timestamp::now();
+    let expires_at = issued_at.saturating_add_micros(600 * SECOND);
+    KEYS.signer.sign(&Claims { account_id, scope: scope.to_owned(), role: None, issued_at, expires_at })
+}
+
+fn config_for(database: &str) -> Config {
+    let engines = engines();
+    let postgres = &engines.postgres;
+    let mut config = Config::from_env().expect("defaults");
+    config.http.listen = "127.0.0.1:0".parse().expect("address");
+    config.http.management_listen = config.http.listen;
+    config.http.metrics_port = None;
+    config.auth.jwt_jwks = Some(KEYS.jwks.clone());
+    config.auth.jwt_issuer = ISSUER.into();
+    config.database.database_url = Some(Secret::new(postgres.login(Login::Api, database)));
+    config.database.database_worker_url = Some(Secret::new(postgres.login(Login::Worker, database)));
+    config.redis.redis_url = Some(Secret::new(engines.redis.url()));
+    config.redis.redis_prefix = database.to_owned();
+    config.kafka.kafka_server = engines.kafka.bootstrap();
+    config.kafka.kafka_topic = format!("{}.events", unique("topic"));
+    config.kafka.kafka_dead_letter_topic = format!("{database}.dead-letters");
+    config.kafka.kafka_group = format!("{database}-worker");
+    config.kafka.kafka_partitions = 2;
+    config
+}
