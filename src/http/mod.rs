@@ -20,6 +20,8 @@ mod openapi;
 mod outcome;
 mod payload;
 mod problem;
+#[cfg(test)]
+mod public_tests;
 mod refusal;
 mod routes;
 mod schema;
@@ -92,7 +94,7 @@ pub async fn serve_management(
 
 fn public_routes(components: Arc<Components>) -> impl Endpoint<Output = Response> {
     let api = api::public_api(components.health.clone());
-    docs::add_to(api_routes(api)).data(components).map(|response: Response| async move { response })
+    docs::add_to(api_routes(api)).data(components)
 }
 
 fn management_routes(health: Health) -> impl Endpoint<Output = Response> {
