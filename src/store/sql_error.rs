@@ -39,6 +39,17 @@ impl From<Error> for ReadError {
     }
 }
 
+impl WriteError {
+    /// What Postgres calls its refusal, for dead letters: its words would show the event's content, its state does not.
+    pub fn sqlstate(&self) -> Option<String> {
+        let (Self::Transient(cause) | Self::Data(cause) | Self::Schema(cause)) = self;
+        match cause.downcast_ref::<Error>()? {
+            Error::Database(refusal) => refusal.code().map(|state| state.into_owned()),
+            _ => None,
+        }
+    }
+}
+
 impl From<DeadlinePassed> for WriteError {
     fn from(passed: DeadlinePassed) -> Self {
         Self::Transient(Cause::from(passed))

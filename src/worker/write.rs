@@ -89,6 +89,13 @@ struct Suspect {
 /// Postgres refuses the content; a sentence without it.
 struct Refused(String);
 
+impl Refused {
+    fn of(error: &WriteError) -> Self {
+        let state = error.sqlstate();
+        Self(format!("Postgres refuses its content (SQLSTATE {})", state.as_deref().unwrap_or("unknown")))
+    }
+}
+
 /// How the work on a batch ended.
 enum End {
     /// In one transaction, or with nothing to write.
@@ -191,7 +198,7 @@ impl Writer {
                     metrics::stored(events, &written, Timestamp::now());
                     return Ok(());
                 }
-                Ok(Err(error @ WriteError::Data(_))) => return Err(Refused(error.to_string())),
+                Ok(Err(error @ WriteError::Data(_))) => return Err(Refused::of(&error)),
                 Ok(Err(WriteError::Schema(cause))) => metrics::schema_trouble(&*cause, failures),
                 Ok(Err(WriteError::Transient(cause))) => metrics::passing_trouble(&*cause, failures),
                 Err(late) => metrics::passing_trouble(&late, failures),
