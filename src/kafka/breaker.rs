@@ -78,11 +78,10 @@ impl Breaker {
         moved
     }
 
-    /// Refuses from now on; false when it did so already.
-    pub(super) fn open(&self) -> bool {
-        let was = self.state.swap(State::Open as u8, Ordering::AcqRel);
+    /// Refuses from now on.
+    pub(super) fn open(&self) {
+        self.state.store(State::Open as u8, Ordering::Release);
         metrics::breaker(State::Open);
-        was != State::Open as u8
     }
 }
 
@@ -94,8 +93,7 @@ mod tests {
     fn opens_tries_and_closes_with_the_first_acknowledgement() {
         let breaker = Breaker::new(State::Closed);
         assert!(breaker.admits());
-        assert!(breaker.open());
-        assert!(!breaker.open(), "the second to open it changes nothing");
+        breaker.open();
         breaker.acknowledged();
         assert!(!breaker.admits(), "a late acknowledgement does not close it");
         assert!(breaker.change(State::Open, State::Trial));

@@ -120,6 +120,11 @@ pub(super) fn producer_rebuilt() {
     PRODUCER_REBUILDS.inc();
 }
 
+#[cfg(test)]
+pub(super) fn producers_rebuilt() -> u64 {
+    PRODUCER_REBUILDS.get()
+}
+
 pub(super) fn lag(topic: &str, partition: i32, records: i64) {
     CONSUMER_LAG.with_label_values(&[topic, &partition.to_string()]).set(records);
 }

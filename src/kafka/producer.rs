@@ -40,6 +40,9 @@ pub enum ProducerError {
     /// The log is away.
     #[error("the log is away")]
     Away,
+    /// Brokers answer but acknowledge nothing.
+    #[error("the brokers acknowledge nothing")]
+    NoAcknowledgement,
     /// No broker answered.
     #[error("no broker answered")]
     Metadata(#[source] KafkaError),

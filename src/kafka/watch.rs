@@ -42,6 +42,8 @@ pub(super) fn start(producer: &Arc<Producer>) -> std::io::Result<()> {
 fn watch(producer: &Weak<Producer>) {
     let mut stall = Stall::new(Instant::now());
     let mut probed = Instant::now();
+    // A cluster that answers metadata but takes no records goes to and fro between open and trial: said once.
+    let mut said_away = false;
     loop {
         std::thread::park_timeout(ROUND);
         let Some(producer) = producer.upgrade() else { return };
@@ -53,30 +55,36 @@ fn watch(producer: &Weak<Producer>) {
                 probed = Instant::now();
             }
         } else {
-            look_for_loss(&producer, &mut stall);
+            if said_away && producer.shared.breaker.state() == State::Closed {
+                said_away = false;
+                tracing::info!("the log takes records again");
+            }
+            if let Some(error) = look_for_loss(&producer, &mut stall) {
+                producer.shared.breaker.open();
+                if !std::mem::replace(&mut said_away, true) {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(%error, cause, "the log is away: publishes are refused until it returns");
+                }
+            }
         }
     }
 }
 
-fn look_for_loss(producer: &Producer, stall: &mut Stall) {
+/// What shows that the log is away, if anything does.
+fn look_for_loss(producer: &Producer, stall: &mut Stall) -> Option<ProducerError> {
     let stalled = stall.observe(&producer.shared.pulse, Instant::now());
     let all_down = producer.shared.pulse.all_down.swap(false, Ordering::Relaxed);
     if !all_down && stalled < STALLED {
-        return;
+        return None;
     }
-    let answer = probe(producer, if all_down { PROBE_DOWN } else { PROBE });
-    let evidence = match answer {
-        Err(error) => Some(error),
-        Ok(()) if stalled >= producer.config.ack_timeout() => Some(ProducerError::Away),
-        Ok(()) => None,
+    let error = match probe(producer, if all_down { PROBE_DOWN } else { PROBE }) {
+        Err(error) => error,
+        Ok(()) if stalled >= producer.config.ack_timeout() => ProducerError::NoAcknowledgement,
+        Ok(()) => return None,
     };
-    let Some(error) = evidence else { return };
     // The probe took time: an acknowledgement since then says more than it.
-    let moved = stall.observe(&producer.shared.pulse, Instant::now()).is_zero() && stalled >= STALLED;
-    if !moved && producer.shared.breaker.open() {
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        tracing::warn!(%error, cause, stalled_ms = stalled.as_millis() as u64, "the log is away: publishes are refused until it returns");
-    }
+    let moved = stalled >= STALLED && stall.observe(&producer.shared.pulse, Instant::now()).is_zero();
+    (!moved).then_some(error)
 }
 
 fn look_for_return(producer: &Producer, stall: &mut Stall) {
@@ -86,7 +94,7 @@ fn look_for_return(producer: &Producer, stall: &mut Stall) {
     producer.shared.pulse.all_down.store(false, Ordering::Relaxed);
     stall.reset(Instant::now());
     if producer.shared.breaker.change(State::Open, State::Trial) {
-        tracing::info!("the log answers again: publishes are let through on trial");
+        tracing::debug!("the log answers again: publishes are let through on trial");
     }
 }
 
@@ -120,4 +128,43 @@ fn rebuild(producer: &Producer) {
 /// The library's own words on a fatal error.
 fn fatal_reason(inner: &Inner) -> String {
     inner.client().fatal_error().map_or_else(|| "none given".to_owned(), |(code, text)| format!("{code}: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use crate::config::Config;
+    use crate::kafka::{Producer, Publish, Record};
+
+    /// Publishes until the log takes a record, at most for ten seconds; returns how often it did not.
+    async fn refusals_until_taken(producer: &Producer, topic: &str) -> Option<usize> {
+        for refused in 0..200 {
+            let record = Record { topic: topic.into(), key: None, value: Some("x".into()), headers: Vec::new() };
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
+            if producer.publish(vec![record], deadline).await[0].is_ok() {
+                return Some(refused);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        None
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_producer_with_a_fatal_error_is_replaced() {
+        let cluster = MockCluster::new(1).expect("mock cluster");
+        let mut config = Config::from_env().expect("defaults").kafka;
+        config.kafka_server = cluster.bootstrap_servers();
+        cluster.create_topic(&config.kafka_topic, 1, 1).expect("topic");
+        // An idempotent producer that may not have an id cannot go on: fatal for librdkafka.
+        let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+        cluster.request_errors(RDKafkaApiKey::InitProducerId, &[refused]);
+        let producer = Producer::start(&config).expect("producer");
+        let refusals = refusals_until_taken(&producer, &config.kafka_topic).await;
+        assert!(refusals.is_some_and(|refusals| refusals > 0), "{refusals:?}");
+        assert!(super::metrics::producers_rebuilt() > 0);
+    }
 }

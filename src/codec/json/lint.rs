@@ -110,14 +110,14 @@ impl Lint<'_> {
 fn string(bytes: &[u8], start: usize) -> Result<(usize, bool), Flaw> {
     let (mut at, mut escaped) = (start + 1, false);
     loop {
-        match bytes.get(at) {
-            Some(b'"') => return Ok((at + 1, escaped)),
-            Some(b'\\') => {
+        let rest = bytes.get(at..).unwrap_or_default();
+        match rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+            Some(plain) if rest[plain] == b'"' => return Ok((at + plain + 1, escaped)),
+            Some(plain) => {
                 escaped = true;
-                at = escape(bytes, at, start)?;
+                at = escape(bytes, at + plain, start)?;
             }
-            Some(_) => at += 1,
-            None => return Ok((at, escaped)),
+            None => return Ok((bytes.len(), escaped)),
         }
     }
 }
