@@ -1,4 +1,6 @@
-//! What a process does.
+//! What a process does. Invariant: a role is a constant of [`Roles`]; nothing else decides what is started.
+
+use crate::config::Need;
 
 /// The roles of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,4 +18,14 @@ impl Roles {
     pub const WORKER: Self = Self { api: false, worker: true };
     /// Both.
     pub const ALL: Self = Self { api: true, worker: true };
+
+    /// What the configuration must hold for them.
+    pub fn needs(self) -> &'static [Need] {
+        match (self.api, self.worker) {
+            (true, true) => &[Need::Api, Need::Worker],
+            (true, false) => &[Need::Api],
+            (false, true) => &[Need::Worker],
+            (false, false) => &[],
+        }
+    }
 }

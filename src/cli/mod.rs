@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app::Roles;
-use crate::config::{Config, Mistakes, parse_collecting};
+use crate::config::{Config, Mistakes, Need, parse_collecting};
 
 /// Multi-tenant event ingestion with per-account fairness.
 #[derive(Debug, Parser)]
@@ -74,20 +74,23 @@ fn unparsable(argv: Vec<OsString>, mistakes: Vec<String>) -> ExitCode {
 }
 
 fn run(command: Command, mistakes: Vec<String>) -> ExitCode {
+    let serve = |settings: Settings, mistakes, roles: Roles| {
+        with_config(settings.config, mistakes, roles.needs(), |config| serve::serve(config, roles))
+    };
     match command {
-        Command::Api(settings) => with_config(settings, mistakes, |config| serve::serve(config, Roles::API)),
-        Command::Worker(settings) => with_config(settings, mistakes, |config| serve::serve(config, Roles::WORKER)),
-        Command::All(settings) => with_config(settings, mistakes, |config| serve::serve(config, Roles::ALL)),
-        Command::Migrate(settings) => with_config(settings, mistakes, serve::migrate),
-        Command::CheckConfig(settings) => with_config(settings, mistakes, serve::check_config),
+        Command::Api(settings) => serve(settings, mistakes, Roles::API),
+        Command::Worker(settings) => serve(settings, mistakes, Roles::WORKER),
+        Command::All(settings) => serve(settings, mistakes, Roles::ALL),
+        Command::Migrate(settings) => with_config(settings.config, mistakes, &[], serve::migrate),
+        Command::CheckConfig(settings) => {
+            with_config(settings.config, mistakes, Roles::ALL.needs(), serve::check_config)
+        }
         Command::DeadLetters(args) => {
-            let (config, action) = args.split();
-            with_config(Settings { config }, mistakes, |config| dead_letters::run(&config, &action))
+            let (config, job) = args.split();
+            with_config(config, mistakes, &[], |config| dead_letters::run(&config, &job))
         }
+        _ if !mistakes.is_empty() => misconfigured(&Mistakes(mistakes)),
         Command::Openapi => finish(serve::print(&crate::http::document())),
-        Command::Token(_) | Command::Keys(_) | Command::Healthcheck(_) if !mistakes.is_empty() => {
-            misconfigured(&Mistakes(mistakes))
-        }
         Command::Token(args) => finish(token::token(&args)),
         Command::Keys(args) => finish(token::keys(&args)),
         Command::Healthcheck(args) => finish(health::check(&args)),
@@ -95,11 +98,12 @@ fn run(command: Command, mistakes: Vec<String>) -> ExitCode {
 }
 
 fn with_config(
-    settings: Settings,
+    config: Config,
     mistakes: Vec<String>,
+    needs: &[Need],
     action: impl FnOnce(Config) -> anyhow::Result<()>,
 ) -> ExitCode {
-    match settings.config.checked(mistakes) {
+    match config.checked(mistakes, needs) {
         Ok(config) => finish(action(config)),
         Err(mistakes) => misconfigured(&mistakes),
     }
@@ -108,13 +112,10 @@ fn with_config(
 fn finish(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref::<Mistakes>() {
-            Some(mistakes) => misconfigured(mistakes),
-            None => {
-                eprintln!("weir: {error:#}");
-                ExitCode::FAILURE
-            }
-        },
+        Err(error) => {
+            eprintln!("weir: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -63,6 +63,15 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
 }
 
+/// What a configuration is wanted for, beyond being well-formed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Serving tenants.
+    Api,
+    /// Storing what the log holds.
+    Worker,
+}
+
 /// Everything that is wrong with a configuration, one sentence each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} mistake(s) in the configuration:\n  - {}", .0.len(), .0.join("\n  - "))]
@@ -78,7 +87,7 @@ impl Config {
         let command = Self::augment_args(Command::new("weir").args_override_self(true));
         let matches = parse_collecting(&command, vec!["weir".into()], &mut mistakes);
         match matches.and_then(|matches| Self::from_arg_matches(&matches).ok()) {
-            Some(config) => config.checked(mistakes),
+            Some(config) => config.checked(mistakes, &[]),
             None => Err(Mistakes(mistakes)),
         }
     }
@@ -87,7 +96,7 @@ impl Config {
     ///
     /// # Errors
     /// All [`Mistakes`] at once, `mistakes` of the parser first.
-    pub fn checked(mut self, mut mistakes: Vec<String>) -> Result<Self, Mistakes> {
+    pub fn checked(mut self, mut mistakes: Vec<String>, needs: &[Need]) -> Result<Self, Mistakes> {
         self.http.check(&mut mistakes);
         self.auth.resolve(&mut mistakes);
         self.ingest.check(&mut mistakes);
@@ -105,23 +114,29 @@ impl Config {
         if self.kafka.kafka_dead_letter_retention_days >= self.database.retention_days {
             mistakes.push("WEIR_KAFKA_DEAD_LETTER_RETENTION_DAYS must be below WEIR_RETENTION_DAYS".into());
         }
+        self.check_needs(needs, &mut mistakes);
         if mistakes.is_empty() { Ok(self) } else { Err(Mistakes(mistakes)) }
     }
 
-    /// What a serving role needs beyond a well-formed configuration.
-    ///
-    /// # Errors
-    /// All [`Mistakes`] at once.
-    pub fn check_serving(&self) -> Result<(), Mistakes> {
-        let mut mistakes = Vec::new();
-        self.auth.check_serving(&mut mistakes);
-        if self.database.database_url.is_none() {
-            mistakes.push("DATABASE_URL must be set".into());
+    /// What a role cannot do without, although a tool can.
+    fn check_needs(&self, needs: &[Need], mistakes: &mut Vec<String>) {
+        for need in needs {
+            match need {
+                Need::Api => {
+                    self.auth.check_serving(mistakes);
+                    if self.database.database_url.is_none() {
+                        mistakes.push("DATABASE_URL must be set".into());
+                    }
+                    if self.redis.redis_url.is_none() {
+                        mistakes.push("REDIS_URL must be set".into());
+                    }
+                }
+                Need::Worker if self.database.database_worker_url.is_none() => {
+                    mistakes.push("DATABASE_WORKER_URL must be set".into());
+                }
+                Need::Worker => {}
+            }
         }
-        if self.redis.redis_url.is_none() {
-            mistakes.push("REDIS_URL must be set".into());
-        }
-        if mistakes.is_empty() { Ok(()) } else { Err(Mistakes(mistakes)) }
     }
 }
 
@@ -195,14 +210,16 @@ mod tests {
         let argv = std::iter::once("weir").chain(args.iter().copied()).map(Into::into).collect();
         let matches = parse_collecting(&command, argv, &mut mistakes);
         match matches {
-            Some(matches) => Config::from_arg_matches(&matches).expect("all have values").checked(mistakes),
+            Some(matches) => {
+                Config::from_arg_matches(&matches).expect("all have values").checked(mistakes, &[Need::Worker])
+            }
             None => Err(Mistakes(mistakes)),
         }
     }
 
     #[test]
     fn defaults_are_sound() {
-        let config = parse(&[]).expect("defaults");
+        let config = parse(&["--database-url=postgres://u@h/d"]).expect("defaults");
         assert_eq!(config.kafka.kafka_linger_ms, 5);
         assert_eq!(config.ingest.max_batch_events, 1_000);
     }
@@ -216,8 +233,8 @@ mod tests {
             "--required-fields=colour",
             "--kafka-retention-days=1825",
         ])
-        .expect_err("five mistakes");
-        assert_eq!(error.0.len(), 5, "{error}");
+        .expect_err("six mistakes");
+        assert_eq!(error.0.len(), 6, "{error}");
         let text = error.to_string();
         for name in
             ["WEIR_LISTEN", "WEIR_KAFKA_LINGER_MS", "WEIR_JWT_LEEWAY_SECONDS", "colour", "WEIR_KAFKA_RETENTION_DAYS"]

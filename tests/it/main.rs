@@ -10,3 +10,4 @@ mod path;
 mod query;
 mod shutdown;
 mod store;
+mod worker;
