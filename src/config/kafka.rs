@@ -19,7 +19,7 @@ pub struct KafkaConfig {
     /// Topic of dead letters
     #[arg(long, env = "WEIR_KAFKA_DEAD_LETTER_TOPIC", default_value = "weir.dead-letters", value_name = "TOPIC")]
     pub kafka_dead_letter_topic: String,
-    /// Consumer group of the workers
+    /// Consumer group of the workers; that of the bulk lane is `<group>.bulk`
     #[arg(long, env = "WEIR_KAFKA_GROUP", default_value = "weir-worker", value_name = "NAME")]
     pub kafka_group: String,
     /// Partitions of a topic when it is created; each partition-batch costs about 30 µs on either side, so few are cheaper
@@ -88,6 +88,11 @@ impl KafkaConfig {
     /// Topic of the bulk lane.
     pub fn bulk_topic(&self) -> String {
         format!("{}.bulk", self.kafka_topic)
+    }
+
+    /// Consumer group of the bulk lane.
+    pub fn bulk_group(&self) -> String {
+        format!("{}.bulk", self.kafka_group)
     }
 
     pub(super) fn resolve(&mut self, mistakes: &mut Vec<String>) {

@@ -41,9 +41,9 @@ fn common(config: &KafkaConfig) -> ClientConfig {
 ///
 /// `message.timeout.ms` counts from hand-over and includes every retry. With idempotence a record that times out *after* it
 /// was sent may or may not be in the log; librdkafka then drains the partition, takes a new producer epoch and goes on
-/// (`enable.gapless.guarantee` stays false: with it such a timeout would be fatal). What was in flight behind it is sent again
-/// under the new epoch, so the log may then hold a second copy (107 of 51,901 records when two of three brokers were killed);
-/// the event id absorbs it, and first copies stay in order. The timeout lies just under the answer's own deadline: a request
+/// (`enable.gapless.guarantee` stays false: with it such a timeout would be fatal). After such timeouts the log may hold a record
+/// twice (seen: 107 of 51,901 while brokers of three were killed), presumably because what was in flight behind it is sent
+/// again under the new epoch; the event id absorbs the copy. The timeout lies just under the answer's own deadline: a request
 /// that was told "unknown" leaves nothing in the queue that could still be sent long after its client has moved on. librdkafka
 /// looks for timed-out records once a second, so "long after" is at most about a second.
 pub(super) fn producer(config: &KafkaConfig) -> ClientConfig {

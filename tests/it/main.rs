@@ -8,6 +8,7 @@ mod dead_letters;
 mod door;
 mod path;
 mod query;
+mod scaling;
 mod shutdown;
 mod store;
 mod worker;

@@ -1,4 +1,4 @@
-//! Records from the log to the worker: a thread of its own polls, batches and hands over on a bounded channel; the worker
+//! Records from the log to the worker: a thread for each lane polls, batches and hands over on a bounded channel; the worker
 //! stores offsets when its write is committed. Invariant: an offset is committed only after the worker stored it, and while
 //! the worker cannot keep up memory is bounded by the channel plus librdkafka's fetch-ahead.
 
@@ -45,26 +45,32 @@ pub struct Consumer {
     handle: ConsumerHandle,
 }
 
-/// Commands to the consumer's thread. Cheap to clone.
+/// Commands to the consumer's threads. Cheap to clone.
 #[derive(Clone)]
 pub struct ConsumerHandle {
-    commands: std_mpsc::Sender<Command>,
+    standard: std_mpsc::Sender<Command>,
+    bulk: std_mpsc::Sender<Command>,
+    bulk_topic: Arc<str>,
 }
 
 impl Consumer {
-    /// Joins the group and starts polling the event topic, its bulk lane and `extra` topics (exact names).
+    /// Joins the groups and starts polling the event topic, its bulk lane and `extra` topics (exact names). Each lane has a
+    /// group and a thread of its own: the sticky assignor evens out how many partitions a member has and not of which topic,
+    /// so in one group two workers would divide the work into all of the standard lane and an idle bulk lane.
     ///
     /// # Errors
-    /// [`ConsumerError`] when the settings are refused. Brokers that are away are no error: the thread waits for them.
+    /// [`ConsumerError`] when the settings are refused. Brokers that are away are no error: the threads wait for them.
     pub fn start(config: &KafkaConfig, extra: &[String]) -> Result<Self, ConsumerError> {
         let (events_in, events) = mpsc::channel(CHANNEL_BATCHES);
-        let (commands, commands_out) = std_mpsc::channel();
-        let topics = subscription(config, extra);
-        run::start(config, topics, events_in, commands_out)?;
-        Ok(Self { events, handle: ConsumerHandle { commands } })
+        let bulk_topic = config.bulk_topic();
+        let bulk_config = KafkaConfig { kafka_group: config.bulk_group(), ..config.clone() };
+        let own = subscription(std::iter::once(config.kafka_topic.as_str()).chain(extra.iter().map(String::as_str)));
+        let standard = start_lane(config, own, events_in.clone())?;
+        let bulk = start_lane(&bulk_config, subscription(std::iter::once(bulk_topic.as_str())), events_in)?;
+        Ok(Self { events, handle: ConsumerHandle { standard, bulk, bulk_topic: bulk_topic.into() } })
     }
 
-    /// The next batch or change of partitions; `None` once the thread has ended after [`ConsumerHandle::stop`].
+    /// The next batch or change of partitions; `None` once the threads have ended after [`ConsumerHandle::stop`].
     pub async fn next(&mut self) -> Option<ConsumerEvent> {
         self.events.recv().await
     }
@@ -75,51 +81,84 @@ impl Consumer {
     }
 }
 
+fn start_lane(
+    config: &KafkaConfig,
+    topics: Arc<[String]>,
+    events: mpsc::Sender<ConsumerEvent>,
+) -> Result<std_mpsc::Sender<Command>, ConsumerError> {
+    let (commands, commands_out) = std_mpsc::channel();
+    run::start(config, topics, events, commands_out)?;
+    Ok(commands)
+}
+
 impl ConsumerHandle {
     /// Stores offsets to be committed within a second, and at once when their partition is revoked or the consumer stops.
     /// Never blocks. Offsets of partitions that were taken away meanwhile are ignored: their new owner reads on from what
     /// was committed, and the event id absorbs the rest.
     pub fn store(&self, offsets: Vec<Stored>) {
-        self.send(Command::Store(offsets));
+        self.divide(offsets, |stored| &stored.topic, Command::Store);
     }
 
     /// Stops fetching these partitions until [`ConsumerHandle::resume`]; the others go on. What was fetched ahead of them is
     /// thrown away, and records that are already on their way still come.
     pub fn pause(&self, partitions: Vec<Partition>) {
-        self.send(Command::Hold(partitions));
+        self.divide(partitions, |partition| &partition.topic, Command::Hold);
     }
 
     /// Fetches these partitions again.
     pub fn resume(&self, partitions: Vec<Partition>) {
-        self.send(Command::Release(partitions));
+        self.divide(partitions, |partition| &partition.topic, Command::Release);
     }
 
     /// Asks the log where these partitions end now. Partitions it does not tell about in time are missing from the answer.
     pub async fn ends(&self, partitions: Vec<Partition>) -> Vec<End> {
-        let (answer, ends) = oneshot::channel();
-        self.send(Command::Ends(partitions, answer));
-        ends.await.unwrap_or_default()
+        let mut answers = Vec::with_capacity(2);
+        self.divide(
+            partitions,
+            |partition| &partition.topic,
+            |partitions| {
+                let (answer, ends) = oneshot::channel();
+                answers.push(ends);
+                Command::Ends(partitions, answer)
+            },
+        );
+        let mut ends = Vec::new();
+        for answer in answers {
+            ends.extend(answer.await.unwrap_or_default());
+        }
+        ends
     }
 
-    /// Commits what is stored, leaves the group and ends the thread. Returns false when that took longer than `deadline`;
-    /// the thread then goes on by itself and the group notices by its session timeout.
+    /// Commits what is stored, leaves the groups and ends the threads. Returns false when that took longer than `deadline`;
+    /// the threads then go on by themselves and the groups notice by their session timeout.
     pub async fn stop(&self, deadline: Duration) -> bool {
-        let (done, stopped) = oneshot::channel();
-        self.send(Command::Stop(done));
-        tokio::time::timeout(deadline, stopped).await.is_ok()
+        let (standard_done, standard) = oneshot::channel();
+        let (bulk_done, bulk) = oneshot::channel();
+        send(&self.standard, Command::Stop(standard_done));
+        send(&self.bulk, Command::Stop(bulk_done));
+        tokio::time::timeout(deadline, async { (standard.await, bulk.await) }).await.is_ok()
     }
 
-    fn send(&self, command: Command) {
-        if self.commands.send(command).is_err() {
-            tracing::debug!("the consumer has ended already");
+    /// Gives each lane's thread its part of the list; a lane without a part is left alone.
+    fn divide<T>(&self, all: Vec<T>, topic: impl Fn(&T) -> &str, mut command: impl FnMut(Vec<T>) -> Command) {
+        let (bulk, standard): (Vec<T>, Vec<T>) = all.into_iter().partition(|one| topic(one) == &*self.bulk_topic);
+        for (lane, part) in [(&self.standard, standard), (&self.bulk, bulk)] {
+            if !part.is_empty() {
+                send(lane, command(part));
+            }
         }
     }
 }
 
+fn send(lane: &std_mpsc::Sender<Command>, command: Command) {
+    if lane.send(command).is_err() {
+        tracing::debug!("the consumer has ended already");
+    }
+}
+
 /// What to subscribe to: librdkafka takes a leading `^` as a regular expression, so that topics made later are found.
-fn subscription(config: &KafkaConfig, extra: &[String]) -> Arc<[String]> {
-    let own = format!("^{}(\\.bulk)?$", escape(&config.kafka_topic));
-    std::iter::once(own).chain(extra.iter().map(|topic| format!("^{}$", escape(topic)))).collect()
+fn subscription<'a>(topics: impl Iterator<Item = &'a str>) -> Arc<[String]> {
+    topics.map(|topic| format!("^{}$", escape(topic))).collect()
 }
 
 /// Topic names hold letters, digits, `.`, `_` and `-`; only the dot means something in a regular expression.
@@ -132,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_topic_is_matched_by_its_whole_name_and_its_bulk_lane() {
-        assert_eq!(escape("weir.events-a_1"), "weir\\.events-a_1");
+    fn a_topic_is_matched_by_its_whole_name() {
+        assert_eq!(*subscription(["weir.events-a_1"].into_iter()), ["^weir\\.events-a_1$"]);
     }
 }
