@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::inspect::HeadFault;
 use super::metrics;
 
 /// Both ends of a connection: what a request knows of the socket it came by.
@@ -43,6 +44,9 @@ pub(super) struct Activity {
     running: AtomicU32,
     started: AtomicU32,
     linger: AtomicBool,
+    upgraded: AtomicBool,
+    /// The request of this number stands for a refused head.
+    refused: OnceLock<(u32, HeadFault)>,
     quiet_since: Mutex<Instant>,
 }
 
@@ -54,7 +58,11 @@ pub(super) struct Place {
 }
 
 /// One running request; while it lives its connection is not idle.
-pub(super) struct Running(Option<Arc<Activity>>);
+pub(super) struct Running {
+    activity: Option<Arc<Activity>>,
+    /// Its number on the connection, from 1.
+    number: u32,
+}
 
 impl Connections {
     /// An empty table with these caps; `listener` is its metric label.
@@ -85,11 +93,12 @@ impl Connections {
     /// Notes that a request starts on the connection with these ends.
     pub(super) fn request_starts(&self, ends: Option<Ends>) -> Running {
         let activity = ends.and_then(|ends| self.table.lock().open.get(&ends).cloned());
+        let mut number = 0;
         if let Some(activity) = &activity {
-            activity.started.fetch_add(1, Ordering::AcqRel);
+            number = activity.started.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
             activity.running.fetch_add(1, Ordering::AcqRel);
         }
-        Running(activity)
+        Running { activity, number }
     }
 }
 
@@ -99,6 +108,8 @@ impl Activity {
             running: AtomicU32::new(0),
             started: AtomicU32::new(0),
             linger: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
+            refused: OnceLock::new(),
             quiet_since: Mutex::new(Instant::now()),
         }
     }
@@ -108,9 +119,15 @@ impl Activity {
         self.running.load(Ordering::Acquire) > 0
     }
 
-    /// Requests started so far (wraps): tells whether one came and went since the last look.
-    pub(super) fn started(&self) -> u32 {
-        self.started.load(Ordering::Acquire)
+    /// The request of this number is the stand-in of a refused head.
+    pub(super) fn refuse(&self, number: u32, fault: HeadFault) {
+        // A connection ends at its first refused head, so the first is the only one.
+        self.refused.get_or_init(|| (number, fault));
+    }
+
+    /// Whether the connection speaks something else than HTTP by now.
+    pub(super) fn upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Acquire)
     }
 
     /// When the last request ended, or the connection was opened.
@@ -153,22 +170,30 @@ impl Drop for Place {
 }
 
 impl Running {
+    /// Why the head this request stands for was refused, when it stands for one.
+    pub(super) fn refused(&self) -> Option<HeadFault> {
+        let (number, fault) = *self.activity.as_ref()?.refused.get()?;
+        (number == self.number).then_some(fault)
+    }
+
     /// The answer left before the body was read: closing at once would reset the connection under the answer.
     pub(super) fn linger(&self) {
-        if let Some(activity) = &self.0 {
+        if let Some(activity) = &self.activity {
             activity.linger.store(true, Ordering::Release);
         }
     }
 
     /// The connection became something else (WebSocket): it keeps counting as busy until it closes.
     pub(super) fn upgraded(mut self) {
-        self.0 = None;
+        if let Some(activity) = self.activity.take() {
+            activity.upgraded.store(true, Ordering::Release);
+        }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(activity) = &self.0 {
+        if let Some(activity) = &self.activity {
             *activity.quiet_since.lock() = Instant::now();
             activity.running.fetch_sub(1, Ordering::AcqRel);
         }
@@ -203,9 +228,11 @@ mod tests {
         assert!(place.activity().busy());
         drop(running);
         assert!(!place.activity().busy());
-        assert_eq!(place.activity().started(), 1);
+        place.activity().refuse(3, HeadFault::Host);
+        assert_eq!(connections.request_starts(Some(ends("10.0.0.1:1"))).refused(), None, "the second request");
+        assert_eq!(connections.request_starts(Some(ends("10.0.0.1:1"))).refused(), Some(HeadFault::Host));
         connections.request_starts(Some(ends("10.0.0.1:1"))).upgraded();
-        assert!(place.activity().busy());
+        assert!(place.activity().busy() && place.activity().upgraded());
         drop(place);
         assert!(connections.admit(ends("10.0.0.2:1")).is_ok());
     }

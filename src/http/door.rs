@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Connections, Running};
 use super::context::{RequestContext, X_REQUEST_ID, has_body};
+use super::inspect::{HeadFault, MAX_HEADERS, MAX_URI};
 use super::metrics;
 use super::problem::{Code, Problem};
 use super::refusal;
@@ -65,6 +66,9 @@ impl<E: Endpoint<Output = Response>> Endpoint for Threshold<E> {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let visit = self.enter(&mut request);
+        if let Some(fault) = visit.refused(&request) {
+            return Ok(visit.leave(Err(fault.into())));
+        }
         let handling = AssertUnwindSafe(self.routes.call(request)).catch_unwind();
         let outcome = match timeout_at(visit.context.deadline, handling).await {
             Ok(Ok(Ok(response))) => Ok(response),
@@ -80,6 +84,19 @@ impl<E: Endpoint<Output = Response>> Endpoint for Threshold<E> {
 }
 
 impl Visit {
+    /// Why the head cannot be served: what the inspector found, or, since HTTP/2 passes it unseen, its sizes.
+    fn refused(&self, request: &Request) -> Option<HeadFault> {
+        if self.version < Version::HTTP_2 {
+            return self.running.refused();
+        }
+        let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+        match (target > MAX_URI, request.headers().len() > MAX_HEADERS) {
+            (true, _) => Some(HeadFault::UriTooLong),
+            (_, true) => Some(HeadFault::TooManyHeaders),
+            _ => None,
+        }
+    }
+
     fn leave(self, outcome: Result<Response, Problem>) -> Response {
         let mut response = outcome.unwrap_or_else(|problem| problem.render(&self.context.request_id));
         let status = response.status();
@@ -87,7 +104,7 @@ impl Visit {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
         response.headers_mut().insert(NO_SNIFF.0, NO_SNIFF.1);
-        if self.has_body && status.as_u16() >= 400 {
+        if (self.has_body || self.running.refused().is_some()) && status.as_u16() >= 400 {
             self.running.linger();
             let unread = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE);
             if unread && self.version < Version::HTTP_2 {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
 
 use super::connection::Refused;
+use super::inspect::HeadFault;
 use crate::telemetry::metrics::{histogram_vec, int_counter, int_counter_vec, int_gauge_vec};
 
 /// 1 ms to 10 s: single events answer within the linger of the producer, the slowest answer is our deadline.
@@ -37,6 +38,14 @@ static TIMED_OUT: LazyLock<IntCounterVec> = LazyLock::new(|| {
         "weir_http_connections_timed_out_total",
         "Connections closed because the peer stalled in its head, stayed idle, or took no bytes; many heads mean an attack.",
         &["stage"],
+    )
+});
+
+static HEADS_REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    int_counter_vec(
+        "weir_http_heads_refused_total",
+        "Request heads answered without being served: oversized, or such that a proxy could read them another way.",
+        &["fault"],
     )
 });
 
@@ -81,6 +90,10 @@ pub(super) fn connection_timed_out(stage: Stage) {
         Stage::Write => "write",
     };
     TIMED_OUT.with_label_values(&[stage]).inc();
+}
+
+pub(super) fn head_refused(fault: HeadFault) {
+    HEADS_REFUSED.with_label_values(&[fault.name()]).inc();
 }
 
 pub(super) fn accept_failed(error: &std::io::Error) {

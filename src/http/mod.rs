@@ -1,7 +1,8 @@
 //! The door: the only folder that knows poem. Invariant: every connection is bounded before it is served, and every request gets
 //! exactly one answer with its request id.
 //!
-//! The steps of a request: [`acceptor`] (caps) → [`socket`] (deadlines of the peer) → [`door`] (context, our deadline, panics,
+//! The steps of a request: [`acceptor`] (caps) → [`socket`] (deadlines of the peer) → [`intake`]
+//! over [`inspect`] (what is no sound head) → [`door`] (context, our deadline, panics,
 //! measuring) → [`routes`] (operation, `Allow`) → [`caller`] (token, scope) → [`payload`] over [`body`] (type, size, pace) →
 //! [`api`] (hand on) → [`outcome`] / [`answer`] or [`refusal`] / [`problem`] (word it). [`openapi`] documents the same types.
 
@@ -15,6 +16,8 @@ mod context;
 mod docs;
 mod door;
 mod failure;
+mod inspect;
+mod intake;
 mod metrics;
 mod openapi;
 mod outcome;

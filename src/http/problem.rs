@@ -31,6 +31,14 @@ pub(super) enum Code {
     NotFound,
     /// Known path, other methods.
     MethodNotAllowed,
+    /// The head of the request is not one of HTTP.
+    MalformedHead,
+    /// The head took too long.
+    HeadTimeout,
+    /// Too many bytes or headers in it.
+    HeadTooLarge,
+    /// The target of the request is too long.
+    UriTooLong,
     /// The client paused inside its body, or dripped it.
     BodyTimeout,
     /// Too many bytes.
@@ -55,12 +63,14 @@ impl Code {
     /// Its HTTP status.
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Self::InvalidRequest | Self::InvalidCursor => StatusCode::BAD_REQUEST,
+            Self::InvalidRequest | Self::InvalidCursor | Self::MalformedHead => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTimeout | Self::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge | Self::BatchTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -78,6 +88,10 @@ impl Code {
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::MalformedHead => "malformed_head",
+            Self::HeadTimeout => "head_timeout",
+            Self::HeadTooLarge => "head_too_large",
+            Self::UriTooLong => "uri_too_long",
             Self::BodyTimeout => "body_timeout",
             Self::BodyTooLarge => "body_too_large",
             Self::BatchTooLarge => "batch_too_large",

@@ -7,6 +7,7 @@ use poem::error::{MethodNotAllowedError, NotFoundError};
 use poem::http::StatusCode;
 use poem_openapi::error::{ParseParamError, ParsePathError};
 
+use super::inspect::HeadFault;
 use super::problem::{Code, Problem};
 use crate::auth::AuthError;
 use crate::domain::outcome::{Fault, Rejection};
@@ -45,6 +46,25 @@ pub(super) fn invalid_parameter(place: &str, name: &str, reason: String) -> Prob
     let pointer = format!("/{place}/{name}").into();
     let fault = Fault { pointer, rule: "parameter", reason: reason.into() };
     Problem::new(Code::InvalidRequest, format!("the {place} parameter {name} is not valid")).with_faults(vec![fault])
+}
+
+impl From<HeadFault> for Problem {
+    fn from(fault: HeadFault) -> Self {
+        let (code, detail) = match fault {
+            HeadFault::TooSlow => (Code::HeadTimeout, "the request head took too long"),
+            HeadFault::UriTooLong => (Code::UriTooLong, "a request target may have at most 8192 bytes"),
+            HeadFault::TooLarge => (Code::HeadTooLarge, "a request head may have at most 65536 bytes"),
+            HeadFault::TooManyHeaders => (Code::HeadTooLarge, "a request may have at most 100 headers"),
+            HeadFault::LineEnd => (Code::MalformedHead, "every line of a request head ends in CR LF"),
+            HeadFault::Syntax => (Code::MalformedHead, "this is not the head of an HTTP/1.1 request"),
+            HeadFault::Host => (Code::MalformedHead, "send exactly one Host header with a name or an address"),
+            HeadFault::Framing => (
+                Code::MalformedHead,
+                "send one Content-Length of digits, or Transfer-Encoding: chunked, never both and never twice",
+            ),
+        };
+        Self::new(code, detail)
+    }
 }
 
 impl From<AuthError> for Problem {

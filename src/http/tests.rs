@@ -156,6 +156,32 @@ async fn a_second_slow_head_on_one_connection_is_cut_too() {
 }
 
 #[tokio::test]
+async fn a_refused_head_waits_for_the_answer_before_it_and_ends_the_connection() {
+    let rig = rig().await;
+    let fine = "GET /fine HTTP/1.1\r\nhost: x\r\n\r\n";
+    let answers = rig.exchange(&format!("{fine}GET /fine HTTP/1.1\r\n\r\n{fine}")).await;
+    let (first, second) = answers.split_once("fine").expect("the sound request is served");
+    assert!(first.starts_with("HTTP/1.1 200 "), "{answers}");
+    assert!(second.starts_with("HTTP/1.1 400 ") && second.contains("connection: close"), "{answers}");
+    assert_eq!(problem(second)["code"], "malformed_head");
+
+    let mut split = rig.connect().await;
+    for piece in ["POST /read HTTP/1.1\r\nhost: x\r\ncontent-", "length: 1\r\ntransfer-encoding: ", "chunked\r\n\r\n"] {
+        split.write_all(piece.as_bytes()).await.expect("send");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(problem(&rest(&mut split).await)["code"], "malformed_head");
+}
+
+#[tokio::test]
+async fn malformed_chunks_break_the_body_off() {
+    let head = "POST /read HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let answer = rig().await.exchange(&format!("{head}5\nhello\r\n0\r\n\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert_eq!(problem(&answer)["code"], "invalid_request");
+}
+
+#[tokio::test]
 async fn a_declared_length_over_the_cap_is_refused_at_once() {
     let rig = rig().await;
     let started = Instant::now();
