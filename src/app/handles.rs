@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,6 +19,7 @@ use crate::store::{ApiStore, WorkerStore};
 use crate::telemetry::health::Health;
 use crate::worker::Worker;
 
+use super::alarm::Alarm;
 use super::{Roles, Running};
 
 pub(super) struct Handles {
@@ -54,7 +54,7 @@ impl Handles {
             false => None,
         };
         let worker = match roles.worker {
-            true => Some(open_worker_store(config, &health, roles)?),
+            true => Some(open_worker_store(config, &health)?),
             false => None,
         };
         Ok(Self { health, producer, api, worker })
@@ -74,23 +74,18 @@ impl Handles {
         }))
     }
 
-    pub(super) fn start_worker(
-        &self,
-        config: &Config,
-        tasks: &TaskTracker,
-        failed: watch::Sender<Option<String>>,
-    ) -> anyhow::Result<Running> {
+    pub(super) fn start_worker(&self, config: &Config, tasks: &TaskTracker, alarm: &Alarm) -> anyhow::Result<Running> {
         let store = self.worker.clone().context("this process has no worker role")?;
         let consumer = Consumer::start(&config.kafka, &[]).context("the Kafka consumer cannot be made")?;
         let publisher = Arc::clone(&self.producer) as _;
         let dead = DeadLetters::new(publisher, &config.kafka.kafka_dead_letter_topic, config.kafka.ack_timeout());
         let stop = CancellationToken::new();
         let worker = Worker::new(&config.worker, &config.database, consumer, Arc::new(store), dead);
-        let until = stop.clone();
+        let (until, mut guard) = (stop.clone(), alarm.guard("the worker"));
         let ended = tasks.spawn(async move {
-            if let Err(error) = worker.run(until).await {
-                tracing::error!(error = &error as &dyn std::error::Error, "the worker ended");
-                failed.send_replace(Some(format!("the worker ended: {error}")));
+            match worker.run(until).await {
+                Ok(()) => guard.ended_as_asked(),
+                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "the worker ended"),
             }
         });
         Ok(Running { stop, ended })
@@ -133,16 +128,14 @@ impl Api {
     }
 }
 
-fn open_worker_store(config: &Config, health: &Health, roles: Roles) -> anyhow::Result<WorkerStore> {
+fn open_worker_store(config: &Config, health: &Health) -> anyhow::Result<WorkerStore> {
     let store = WorkerStore::open(&config.database, &config.worker).map_err(anyhow::Error::from_boxed);
     let store = store.context("DATABASE_WORKER_URL")?;
-    // Beside an API the same Postgres is probed already.
-    if !roles.api {
-        let probed = store.clone();
-        health.register("store", config.http.ready_requires("store"), move || {
-            let store = probed.clone();
-            Box::pin(async move { store.probe().await.map_err(|_| "no answer from Postgres".to_owned()) })
-        });
-    }
+    let probed = store.clone();
+    // A name of its own: beside an API it is the same Postgres, but another login.
+    health.register("worker_store", config.http.ready_requires("store"), move || {
+        let store = probed.clone();
+        Box::pin(async move { store.probe().await.map_err(|_| "no answer from Postgres for the worker".to_owned()) })
+    });
     Ok(store)
 }

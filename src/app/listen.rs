@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Running;
+use super::alarm::Alarm;
 
 pub(super) struct Listening {
     pub(super) address: SocketAddr,
@@ -17,7 +18,12 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    pub(super) async fn start<F, Fut>(address: SocketAddr, tasks: &TaskTracker, serve: F) -> anyhow::Result<Self>
+    pub(super) async fn start<F, Fut>(
+        address: SocketAddr,
+        tasks: &TaskTracker,
+        alarm: &Alarm,
+        serve: F,
+    ) -> anyhow::Result<Self>
     where
         F: FnOnce(TcpListener, CancellationToken) -> Fut,
         Fut: Future<Output = io::Result<()>> + Send + 'static,
@@ -26,9 +32,13 @@ impl Listening {
         let address = listener.local_addr().context("the listener has no address")?;
         let stop = CancellationToken::new();
         let serving = serve(listener, stop.clone());
+        let (asked, mut guard) = (stop.clone(), alarm.guard("a listener"));
         let ended = tasks.spawn(async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, %address, "the listener ended");
+            }
+            if asked.is_cancelled() {
+                guard.ended_as_asked();
             }
         });
         Ok(Self { address, running: Running { stop, ended } })

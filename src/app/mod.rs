@@ -1,6 +1,7 @@
 //! The composition root: builds every handle once, hands them to the roles, and takes them down in order. Invariant: what
 //! `start` began, `stop` ends within its deadlines, and nothing that was accepted is lost on the way.
 
+mod alarm;
 mod handles;
 mod listen;
 mod roles;
@@ -8,13 +9,13 @@ mod stop;
 
 use std::net::SocketAddr;
 
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::http;
 
+use alarm::Alarm;
 use handles::Handles;
 use listen::Listening;
 pub use roles::Roles;
@@ -26,7 +27,7 @@ pub struct App {
     public: Option<Listening>,
     management: Listening,
     worker: Option<Running>,
-    failure: watch::Receiver<Option<String>>,
+    alarm: Alarm,
     tasks: TaskTracker,
     background: CancellationToken,
 }
@@ -46,25 +47,25 @@ impl App {
     pub async fn start(config: Config, roles: Roles) -> anyhow::Result<Self> {
         let (tasks, background) = (TaskTracker::new(), CancellationToken::new());
         let handles = Handles::open(&config, roles, &tasks, &background).await?;
-        let (failed, failure) = watch::channel(None);
-        let worker = roles.worker.then(|| handles.start_worker(&config, &tasks, failed)).transpose()?;
+        let alarm = Alarm::new();
+        let worker = roles.worker.then(|| handles.start_worker(&config, &tasks, &alarm)).transpose()?;
         let management = {
             let (health, settings) = (handles.health.clone(), config.http.clone());
-            Listening::start(config.http.management_address(), &tasks, |listener, stop| async move {
+            Listening::start(config.http.management_address(), &tasks, &alarm, |listener, stop| async move {
                 http::serve_management(listener, health, &settings, stop).await
             })
             .await?
         };
         let public = match handles.components(&config) {
             Some(components) => Some(
-                Listening::start(config.http.listen, &tasks, |listener, stop| {
+                Listening::start(config.http.listen, &tasks, &alarm, |listener, stop| {
                     http::serve_public(listener, components, stop)
                 })
                 .await?,
             ),
             None => None,
         };
-        Ok(Self { config, handles, public, management, worker, failure, tasks, background })
+        Ok(Self { config, handles, public, management, worker, alarm, tasks, background })
     }
 
     /// Where tenants reach it; `None` for a worker.
@@ -75,12 +76,7 @@ impl App {
     /// Waits until a part that must not end has ended by itself, and says why; the process should then stop and be started
     /// again from outside.
     pub async fn failed(&self) -> String {
-        let mut failure = self.failure.clone();
-        match failure.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
-            // Nothing here can fail by itself, or it was stopped.
-            Err(_) => std::future::pending().await,
-        }
+        self.alarm.raised().await
     }
 
     /// Where Prometheus and the orchestrator reach it.

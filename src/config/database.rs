@@ -16,7 +16,7 @@ pub struct DatabaseConfig {
     /// File that holds DATABASE_URL
     #[arg(long, env = "DATABASE_URL_FILE", value_name = "PATH")]
     pub database_url_file: Option<PathBuf>,
-    /// Login of the worker: bypasses row-level security, serves no HTTP; DATABASE_URL when absent
+    /// Login of the worker: bypasses row-level security, serves no HTTP
     #[arg(long, env = "DATABASE_WORKER_URL", value_name = "URL", hide_env_values = true)]
     pub database_worker_url: Option<Secret>,
     /// File that holds DATABASE_WORKER_URL
@@ -67,9 +67,6 @@ impl DatabaseConfig {
             if secret.as_ref().is_some_and(|url| !url.expose().starts_with("postgres")) {
                 mistakes.push(format!("{name} must be a postgres:// URL"));
             }
-        }
-        if self.database_worker_url.is_none() {
-            self.database_worker_url = self.database_url.clone();
         }
         for (name, timeout) in [
             ("WEIR_DB_READ_TIMEOUT_MS", self.db_read_timeout_ms),

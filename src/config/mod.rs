@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn defaults_are_sound() {
-        let config = parse(&["--database-url=postgres://u@h/d"]).expect("defaults");
+        let config = parse(&["--database-worker-url=postgres://u@h/d"]).expect("defaults");
         assert_eq!(config.kafka.kafka_linger_ms, 5);
         assert_eq!(config.ingest.max_batch_events, 1_000);
     }
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn secrets_do_not_show_in_debug() {
-        let config = parse(&["--database-url=postgres://u:hunter2@h/d"]).expect("config");
+        let config = parse(&["--database-worker-url=postgres://u:hunter2@h/d"]).expect("config");
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 }

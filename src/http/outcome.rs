@@ -5,7 +5,7 @@ use poem::http::StatusCode;
 
 use super::answer::{BatchBody, BatchStatus, ItemBody, ItemStatus};
 use super::problem::{Code, Problem};
-use crate::domain::outcome::{Outcome, Rejection};
+use crate::domain::outcome::{Failure, Outcome, Rejection};
 use crate::ingest::Item;
 
 /// A batch as the client reads it.
@@ -82,7 +82,10 @@ fn code(outcome: Outcome) -> Code {
 
 fn whole_code(items: &[Item]) -> Code {
     let codes = || items.iter().filter(|item| is_refused(item.outcome)).map(|item| code(item.outcome));
-    let retry = codes().find(|code| code.status() == StatusCode::SERVICE_UNAVAILABLE);
+    // That an item may have been taken after all must not hide behind one that certainly was not.
+    let unknown =
+        items.iter().find(|item| item.outcome == Outcome::Failed(Failure::Unknown)).map(|item| code(item.outcome));
+    let retry = unknown.or_else(|| codes().find(|code| code.status() == StatusCode::SERVICE_UNAVAILABLE));
     let first = codes().next().filter(|first| codes().all(|code| code.status() == first.status()));
     retry.or(first).unwrap_or(Code::Outcome(StatusCode::BAD_REQUEST, Rejection::Invalid.code()))
 }
@@ -94,7 +97,6 @@ fn count(number: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::outcome::Failure;
 
     fn items(outcomes: &[Outcome]) -> Vec<Item> {
         outcomes.iter().map(|outcome| item(*outcome)).collect()
@@ -102,6 +104,12 @@ mod tests {
 
     fn item(outcome: Outcome) -> Item {
         Item { event_id: None, outcome, receipt: None, faults: Vec::new(), detail: "" }
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_never_hidden() {
+        let code = whole_code(&items(&[Outcome::Failed(Failure::QueueFull), Outcome::Failed(Failure::Unknown)]));
+        assert_eq!(code.word(), Failure::Unknown.code());
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Code {
         }
     }
 
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidCursor => "invalid_cursor",

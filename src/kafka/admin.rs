@@ -87,6 +87,8 @@ impl Plan {
     fn new_topic(&self) -> NewTopic<'_> {
         let topic = NewTopic::new(&self.name, self.partitions, TopicReplication::Fixed(self.replicas))
             .set("retention.ms", &self.retention_ms)
+            // One clock, the broker's, says when a record was received: `data_as_of` must not depend on that of an API host.
+            .set("message.timestamp.type", "LogAppendTime")
             .set("cleanup.policy", "delete");
         let topic = if let Some(bytes) = &self.max_record { topic.set("max.message.bytes", bytes) } else { topic };
         // With three replicas an acknowledgement means at least two have it.

@@ -7,6 +7,7 @@ mod stores;
 mod dead_letters;
 mod door;
 mod path;
+mod process;
 mod query;
 mod scaling;
 mod shutdown;

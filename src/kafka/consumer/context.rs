@@ -59,9 +59,13 @@ impl ConsumerContext for Callbacks {
         }
     }
 
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(list) if list.count() > 0 => {
+                // librdkafka remembers a pause beyond the revocation: a partition that comes back would never be fetched again.
+                if let Err(error) = consumer.resume(list) {
+                    tracing::warn!(%error, "partitions that came back may still be paused");
+                }
                 let mut desk = self.0.lock();
                 let partitions = partitions(list, &mut desk);
                 tracing::info!(partitions = partitions.len(), "partitions assigned");

@@ -103,8 +103,7 @@ impl TestApp {
         self.app = Some(App::start(self.config.clone(), roles).await.expect("app"));
     }
 
-    /// Waits until the worker has settled all that the log holds for this test and the books balance, stops everything
-    /// and fails on leftovers.
+    /// Stops everything; fails when a part does not stop, a connection stays open or the books do not balance.
     pub async fn finish(mut self) {
         self.stop().await;
         let difference = self

@@ -60,6 +60,17 @@ impl Client {
         send(self.request("GET", path)).await.expect("answer")
     }
 
+    /// GET; nothing when the connection fails.
+    pub async fn try_get(&self, path: &str) -> Option<Answer> {
+        send(self.request("GET", path)).await.ok()
+    }
+
+    /// POST of a JSON body; nothing when the connection fails.
+    pub async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        let request = self.request("POST", path).header("content-type", "application/json");
+        send(request.body(body.to_string())).await.ok()
+    }
+
     /// POST of a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.post_raw(path, "application/json", body.to_string()).await

@@ -23,6 +23,12 @@ pub(super) fn send_and_wait(url: &str, token: &str) -> Result<String> {
     if answer.status != 202 {
         bail!("the event was not accepted: {}", answer.pretty());
     }
+    // Until this very event is stored a summary would only count earlier ones.
+    let event = format!("{url}/v1/events/{}", answer.json()["event_id"].as_str().unwrap_or_default());
+    let stored = poll(COUNTED, || client::get(&event, Some(token)).ok().filter(|answer| answer.status == 200));
+    if stored.is_none() {
+        bail!("the event was accepted but {event} does not show it");
+    }
     // The receipt makes the summary skip what it has cached from before this event.
     let receipt = answer.json()["receipt"].as_str().map(|receipt| format!("?min_receipt={}", encoded(receipt)));
     let summary = format!("{url}/v1/accounts/{ACCOUNT}/summary{}", receipt.unwrap_or_default());

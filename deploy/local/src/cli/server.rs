@@ -11,7 +11,7 @@ use super::{client, environment, environment::Variables, weir};
 /// The process's name in the directory.
 pub(super) const NAME: &str = "weir";
 /// Above the service's own drain of 20 s.
-pub(super) const STOP: Duration = Duration::from_secs(25);
+pub(super) const STOP: Duration = Duration::from_secs(45);
 const START: Duration = Duration::from_secs(60);
 const HTTP: u16 = 8080;
 const MANAGEMENT: u16 = 8001;

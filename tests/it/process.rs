@@ -1,0 +1,72 @@
+//! The binary itself, as an orchestrator sees it.
+
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+use tokio::task::JoinSet;
+use weir::app::Roles;
+
+use crate::harness::{Client, TestApp, eventually, token};
+
+/// SIGTERM while requests run: the process exits 0, and whatever it answered with 202 is stored.
+#[tokio::test]
+async fn sigterm_under_load_loses_nothing_and_exits_0() {
+    let app = TestApp::start_with(Roles::WORKER, |_| {}).await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("port").local_addr().expect("address").port();
+    let config = app.config();
+    let secret = |secret: &Option<weir::config::Secret>| secret.as_ref().expect("set").expose().to_owned();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_weir"))
+        .arg("api")
+        .env("WEIR_LISTEN", format!("127.0.0.1:{port}"))
+        .env("WEIR_MANAGEMENT_LISTEN", "127.0.0.1:0")
+        .env("WEIR_JWT_JWKS", config.auth.jwt_jwks.as_deref().expect("keys"))
+        .env("WEIR_JWT_ISSUER", &config.auth.jwt_issuer)
+        .env("DATABASE_URL", secret(&config.database.database_url))
+        .env("REDIS_URL", secret(&config.redis.redis_url))
+        .env("KAFKA_SERVER", &config.kafka.kafka_server)
+        .env("KAFKA_TOPIC", &config.kafka.kafka_topic)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("weir");
+    let client = Client::new(format!("http://127.0.0.1:{port}"), Some(token("acme", "events:write")));
+    eventually("the process to serve", || async {
+        client.try_get("/health").await.filter(|answer| answer.status == 200)
+    })
+    .await;
+
+    let mut senders = JoinSet::new();
+    for sender in 0..8 {
+        let client = client.clone();
+        senders.spawn(async move {
+            let mut accepted = 0;
+            for index in 0.. {
+                let event = json!({"event_id": format!("{sender}-{index}"), "event_name": "view", "user_id": "u"});
+                match client.try_post("/v1/events", &event).await {
+                    Some(answer) if answer.status == 202 => accepted += 1,
+                    _ => break,
+                }
+            }
+            accepted
+        });
+    }
+    eventually("the load to arrive", || async { (app.sql("select count(*) from events").await != "0").then_some(()) })
+        .await;
+    let stopped = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
+    assert!(stopped.success());
+    let accepted: u64 = senders.join_all().await.into_iter().sum();
+    let status = eventually("the process to end", || {
+        let status = child.try_wait().expect("wait");
+        async move { status }
+    })
+    .await;
+    assert_eq!(status.code(), Some(0));
+
+    assert!(accepted > 0);
+    let enough = || async {
+        let stored: u64 = app.sql("select count(*) from events").await.parse().expect("number");
+        // An answer may be lost on the way although the event was taken: one a sender at most.
+        (accepted..=accepted + 8).contains(&stored).then_some(())
+    };
+    eventually("everything accepted to be stored", enough).await;
+    app.finish().await;
+}
