@@ -31,6 +31,7 @@ pub mod domain;
 pub mod http;
 pub mod ingest;
 pub mod kafka;
+pub mod limit;
 pub mod query;
 pub mod store;
 pub mod telemetry;

@@ -21,7 +21,7 @@ pub use database::DatabaseConfig;
 pub use http::HttpConfig;
 pub use ingest::IngestConfig;
 pub use kafka::KafkaConfig;
-pub use limit::LimitConfig;
+pub use limit::{LimitConfig, Network};
 pub use query::QueryConfig;
 pub use redis::RedisConfig;
 pub use secret::Secret;

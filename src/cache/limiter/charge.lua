@@ -142,6 +142,14 @@ local function take_back(rule, age, amount)
   end
 end
 local function capacity(rule, bank) return rule.limit + math.floor(bank / math.max(rule.depth, 1)) end
+-- When the oldest charge leaves the window.
+local function first_leaves(rule)
+  load(rule, rule.last - rule.depth, rule.last)
+  for index = rule.last - rule.depth, rule.last do
+    if rule.slots[slot(rule, index)] > 0 then return leaves(rule, index) end
+  end
+  return leaves(rule, rule.last)
+end
 -- Microseconds until `rest` fits beside `held` when nothing else is charged.
 local function wait(rule, beside, rest)
   local sum, bank = rule.sum, rule.bank
@@ -200,7 +208,9 @@ if granted[1] < need[1] or granted[2] < need[2] then
       delay = math.max(delay, clears)
       if rule.unit == refused then
         if clears > longest then denied_by, longest = i - 1, clears end
-        earliest = math.max(earliest, wait(rule, 0, math.min(step[rule.unit], rule.limit)))
+        if capacity(rule, rule.bank) - rule.sum - held[rule.unit] < math.min(step[rule.unit], rule.limit) then
+          earliest = math.max(earliest, first_leaves(rule) - now)
+        end
       end
     end
   end

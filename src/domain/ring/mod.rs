@@ -116,7 +116,7 @@ pub struct Denial {
     pub rule: usize,
     /// Microseconds until the refused events and all the bytes fit (again) when the account sends nothing meanwhile.
     pub wait: i64,
-    /// Microseconds before which nothing more can fit, leases aside; 0 when only leases stand in the way.
+    /// Microseconds before which no charge leaves the full windows: until then more fits only where leases are returned.
     pub earliest: i64,
 }
 

@@ -76,9 +76,11 @@ impl State {
         Answer { now, granted, lease, used, denial }
     }
 
-    /// Whether nothing is on record any more at `now`.
-    pub fn is_idle(&self) -> bool {
-        self.holds.is_empty() && self.rings.iter().all(|ring| ring.sum == 0 && ring.bank == 0)
+    /// Notes use that was decided elsewhere.
+    pub fn charge(&mut self, rule: &Rule, now: i64, dated: Dated) {
+        let ring = self.ring(rule, now);
+        ring.advance(rule, now);
+        ring.add(rule, now, dated);
     }
 
     fn ring(&mut self, rule: &Rule, now: i64) -> &mut Ring {
@@ -151,7 +153,9 @@ impl State {
                 if wait > longest {
                     (denial.rule, longest) = (index, wait);
                 }
-                denial.earliest = denial.earliest.max(ring.wait(rule, 0, step[unit].min(rule.limit), clock));
+                if ring.free(rule, held[unit]) < step[unit].min(rule.limit) {
+                    denial.earliest = denial.earliest.max(ring.first_leaves(rule) - now);
+                }
             }
         }
         Some(denial)
@@ -220,6 +224,12 @@ impl Ring {
 
     fn free(&self, rule: &Rule, held: i64) -> i64 {
         self.capacity(rule) - self.sum - held
+    }
+
+    /// When the oldest charge leaves the window.
+    fn first_leaves(&self, rule: &Rule) -> i64 {
+        let oldest = (self.last - rule.span.depth()..self.last).find(|bucket| self.slots[self.slot(*bucket)] > 0);
+        rule.span.leaves(oldest.unwrap_or(self.last))
     }
 
     /// Microseconds until `rest` fits beside `held` when nothing else is charged.

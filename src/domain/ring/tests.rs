@@ -68,7 +68,7 @@ fn leases_count_until_they_are_given_back_and_as_spent_when_their_holder_is_gone
     other.instance = "b".into();
     let partly = state.apply(&other, 0);
     assert_eq!(partly.granted[0], 50);
-    assert_eq!(partly.denial.expect("the lease is in the way").earliest, 0);
+    assert_eq!(partly.denial.expect("the lease is in the way").earliest, 61_000 * MS);
     // `a` falls silent: at 16 s its 50 count as spent then, and leave a minute later.
     other.need[0] = 1;
     assert_eq!(state.apply(&other, 16_000 * MS).granted[0], 0);

@@ -1,0 +1,72 @@
+//! A request that was let in. Invariant: its place is given back when it ends, however it ends.
+
+use std::sync::Arc;
+
+use super::account::Account;
+use super::inflight::{Full, Held, Resource};
+use super::refusal::{LimitsView, Refusal};
+use super::{Shared, metrics};
+
+/// See the module.
+pub struct Pass {
+    shared: Arc<Shared>,
+    account: Arc<Account>,
+    /// When it was let in: no charge of it is older.
+    since: i64,
+    _place: Held,
+}
+
+/// What came of a charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charge {
+    /// The first so many events are charged.
+    pub granted: usize,
+    /// Why the others, or the bytes and with them all events, are not.
+    pub refusal: Option<Refusal>,
+}
+
+impl Pass {
+    pub(super) fn new(shared: Arc<Shared>, account: Arc<Account>, place: Held) -> Self {
+        let since = shared.now();
+        Self { shared, account, since, _place: place }
+    }
+
+    /// Charges the bytes of a body, all or nothing, and then as many of its events, in order, as fit. Without waiting where a
+    /// lease covers them; otherwise at most the charge deadline.
+    pub async fn charge(&self, events: usize, bytes: usize) -> Charge {
+        let need = [events, bytes].map(|units| i64::try_from(units).unwrap_or(i64::MAX));
+        if self.account.take(need) {
+            return Charge { granted: events, refusal: None };
+        }
+        let settled = self.shared.charge(&self.account, need).await;
+        if let Some(refusal) = &settled.refusal {
+            metrics::refused(refusal);
+        }
+        Charge { granted: usize::try_from(settled.granted[0]).unwrap_or(0).min(events), refusal: settled.refusal }
+    }
+
+    /// Gives events back whose publish definitely failed. Bytes stay charged: they were read.
+    pub async fn refund(&self, events: usize) {
+        if events == 0 || !self.account.counts(crate::domain::ring::Unit::Events) {
+            return;
+        }
+        let amount = i64::try_from(events).unwrap_or(i64::MAX);
+        self.account.book.lock().await.refund(self.since, amount);
+        self.shared.list(&self.account);
+    }
+
+    /// Takes a part of what is in flight for this account, until the guard is dropped.
+    ///
+    /// # Errors
+    /// [`Full`]: the account's own cap, or everybody's.
+    pub fn hold(&self, resource: Resource, amount: usize) -> Result<Held, Full> {
+        let weight = self.account.plan.load().quota.weight;
+        let amount = i64::try_from(amount).unwrap_or(i64::MAX);
+        self.shared.pools.take(resource, &self.account.slots, amount, (i64::MAX, weight))
+    }
+
+    /// The account's limits as this instance knows them, for header fields.
+    pub fn view(&self) -> LimitsView {
+        self.shared.view(&self.account)
+    }
+}

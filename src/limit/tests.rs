@@ -1,0 +1,214 @@
+//! The limiter on a real Redis: several instances, Redis hurt, and what a charge costs.
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::config::{Config, RedisConfig, Secret};
+use crate::domain::outcome::Policy;
+use crate::domain::quota::{Limit, Mode as QuotaMode, QuotaPatch, StoredQuota};
+
+struct Scene {
+    redis: weir_local::Redis,
+    dir: PathBuf,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+    quotas: Arc<Quotas>,
+    config: LimitConfig,
+}
+
+impl Scene {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("weir-limit-{name}-{}", std::process::id()));
+        let redis = weir_local::Redis::start_in(&dir, None, weir_local::Lifetime::WithParent).expect("redis starts");
+        let config = Config::from_env().expect("defaults").limit;
+        let quotas = Arc::new(Quotas::new(config.default_quota()));
+        Self { redis, dir, tasks: TaskTracker::new(), shutdown: CancellationToken::new(), quotas, config }
+    }
+
+    fn limiter(&self) -> Limiter {
+        let redis = RedisConfig {
+            redis_url: Some(Secret::new(self.redis.url())),
+            redis_url_file: None,
+            redis_prefix: "weir".into(),
+            redis_timeout_ms: 50,
+        };
+        let windows = Windows::open(&redis).expect("client");
+        Limiter::start(&self.config, Some(windows), Arc::clone(&self.quotas), &self.tasks, self.shutdown.clone())
+    }
+
+    fn set(&self, id: &AccountId, patch: QuotaPatch) {
+        let stored = StoredQuota { patch, overrides: Vec::new(), version: 1 };
+        self.quotas.publish([(id.clone(), stored)].into());
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        self.redis.resume();
+        drop(self.redis.kill());
+        drop(std::fs::remove_dir_all(&self.dir));
+    }
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < patience, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn charged(limiter: &Limiter, id: &AccountId, events: usize) -> Charge {
+    match limiter.gate(id, 0) {
+        Ok(pass) => pass.charge(events, 100).await,
+        Err(Closed::Limited(refusal)) => Charge { granted: 0, refusal: Some(refusal) },
+        Err(Closed::Busy) => panic!("nothing is in flight"),
+    }
+}
+
+fn id(name: &str) -> AccountId {
+    AccountId::new(name).expect("id")
+}
+
+fn sustained(limit: i64, mode: QuotaMode) -> QuotaPatch {
+    QuotaPatch { sustained: Some(Limit { limit, mode }), ..QuotaPatch::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_share_one_limit_and_see_quotas_change() {
+    let scene = Scene::new("share");
+    let (small, shadow) = (id("small"), id("shadow"));
+    scene.set(&small, sustained(3, QuotaMode::Enforce));
+    let limiters = [scene.limiter(), scene.limiter(), scene.limiter()];
+    until("Redis is connected", || !limiters.iter().any(Limiter::is_alone)).await;
+    let mut granted = 0;
+    for turn in 0..12 {
+        granted += charged(&limiters[turn % 3], &small, 1).await.granted;
+    }
+    assert_eq!(granted, 3);
+    let refusal = charged(&limiters[0], &small, 1).await.refusal.expect("over");
+    assert_eq!((refusal.policy, refusal.limit, refusal.status()), (Policy::Sustained, 3, 429));
+    assert!((59..=62).contains(&refusal.retry_after_seconds), "{refusal:?}");
+    let view = limiters[1].view(&small).await;
+    let first = view.policies[0];
+    assert_eq!((first.policy, first.used, first.remaining, first.limit), (Policy::Sustained, 3, 0, 3));
+
+    scene.set(&small, sustained(5, QuotaMode::Enforce));
+    until("leases of the old quota are gone", || limiters[2].gate(&small, 0).is_ok()).await;
+    assert_eq!(charged(&limiters[2], &small, 10).await.granted, 2);
+    scene.set(&small, sustained(0, QuotaMode::Enforce));
+    assert_eq!(charged(&limiters[0], &small, 1).await.refusal.map(|refusal| refusal.limit), Some(0));
+    scene.set(&shadow, sustained(1, QuotaMode::Shadow));
+    assert_eq!(charged(&limiters[0], &shadow, 50).await, Charge { granted: 50, refusal: None });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_may_hang_die_and_come_back() {
+    let scene = Scene::new("hurt");
+    let account = id("a");
+    scene.set(&account, sustained(100, QuotaMode::Enforce));
+    let limiters = [scene.limiter(), scene.limiter()];
+    let both = |alone: bool| limiters.iter().all(|limiter| limiter.is_alone() == alone);
+    until("both are seen", || limiters.iter().all(|limiter| limiter.shared.instances.load(Ordering::Relaxed) == 2))
+        .await;
+    assert_eq!(charged(&limiters[0], &account, 40).await.granted, 40);
+
+    scene.redis.pause();
+    let asked = Instant::now();
+    let during = charged(&limiters[1], &account, 1_000).await;
+    let waited = asked.elapsed();
+    until("both have noticed", || both(true)).await;
+    // 40 used as far as this one knows nothing of: its share of 100 by two.
+    assert_eq!((during.granted, during.refusal.map(|refusal| refusal.policy)), (50, Some(Policy::Sustained)));
+    assert!(waited < Duration::from_millis(200), "{waited:?}");
+    let asked = Instant::now();
+    assert!(charged(&limiters[0], &account, 1_000).await.granted <= 50);
+    println!("hung: first charge {waited:?}, a later one {:?}", asked.elapsed());
+
+    scene.redis.resume();
+    until("limits are shared again", || both(false)).await;
+    until("what was let in alone is told", || limiters.iter().all(|limiter| limiter.shared.listed.lock().is_empty()))
+        .await;
+    assert_eq!(charged(&limiters[0], &account, 100).await.granted, 0, "both shares and the 40 are in the window");
+
+    scene.redis.kill().expect("killed");
+    until("both have noticed", || both(true)).await;
+    scene.redis.start().expect("started again");
+    until("limits are shared again", || both(false)).await;
+    // Empty: counters restart, at most one window on top.
+    assert!(charged(&limiters[0], &account, 1_000).await.granted <= 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_go_back_when_unused_and_at_the_end() {
+    let scene = Scene::new("back");
+    let account = id("a");
+    let (one, other) = (scene.limiter(), scene.limiter());
+    until("both are seen", || one.shared.instances.load(Ordering::Relaxed) == 2).await;
+    for _ in 0..50 {
+        assert_eq!(charged(&one, &account, 1).await.granted, 1);
+    }
+    let used = |view: LimitsView| view.policies[0].used;
+    until("the lease is back", || one.shared.listed.lock().is_empty()).await;
+    assert_eq!(used(other.view(&account).await), 50);
+    for _ in 0..50 {
+        assert_eq!(charged(&one, &account, 1).await.granted, 1);
+    }
+    scene.shutdown.cancel();
+    scene.tasks.close();
+    scene.tasks.wait().await;
+    assert_eq!(used(other.view(&account).await), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_in_flight_are_capped() {
+    let scene = Scene::new("flight");
+    let account = id("a");
+    let limiter = scene.limiter();
+    let passes: Vec<_> = (0..64).map(|_| limiter.gate(&account, 0).map_err(drop).expect("below the cap")).collect();
+    let Err(Closed::Limited(refusal)) = limiter.enter(&account) else { panic!("the 65th") };
+    assert_eq!((refusal.policy, refusal.limit, refusal.observed), (Policy::Concurrent, 64, 65));
+    assert!(limiter.enter(&id("b")).is_ok());
+    assert!(passes[0].hold(Resource::Body, 8 << 20).is_ok());
+    assert!(passes[0].hold(Resource::Body, 64 << 20).is_err());
+    drop(passes);
+    assert!(limiter.enter(&account).is_ok());
+}
+
+/// Prints what a charge costs; run it alone: `cargo test --lib cost_of_a_charge -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement, not a check"]
+async fn cost_of_a_charge() {
+    let mut scene = Scene::new("cost");
+    scene.config.limit_sustained = 1_000_000_000;
+    scene.config.limit_burst = 1_000_000_000;
+    scene.config.limit_bytes = 1_000_000_000_000;
+    scene.quotas = Arc::new(Quotas::new(scene.config.default_quota()));
+    let limiter = scene.limiter();
+    let account = id("a");
+    until("Redis is connected", || !limiter.is_alone()).await;
+    for round in 0..4 {
+        let pass = limiter.gate(&account, 0).map_err(drop).expect("open");
+        let begun = Instant::now();
+        let mut calls = 0_u32;
+        while begun.elapsed() < Duration::from_secs(1) {
+            for _ in 0..1_000 {
+                assert_eq!(pass.charge(1, 400).await.granted, 1);
+            }
+            calls += 1_000;
+        }
+        println!("round {round}: leased charge {:?}", begun.elapsed() / calls);
+        let begun = Instant::now();
+        for _ in 0..100_000 {
+            drop(limiter.gate(&account, 400).map_err(drop).expect("open"));
+        }
+        println!("round {round}: gate and leave {:?}", begun.elapsed() / 100_000);
+    }
+    let unknown: Vec<_> = (0..2_000).map(|index| id(&format!("u{index}"))).collect();
+    let begun = Instant::now();
+    for account in &unknown {
+        assert_eq!(charged(&limiter, account, 1).await.granted, 1);
+    }
+    println!("a charge that asks Redis: {:?}", begun.elapsed() / 2_000);
+}
