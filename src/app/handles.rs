@@ -70,7 +70,7 @@ impl Handles {
             queries: Arc::new(Queries::new(api.store.clone(), api.cache.clone(), &config.query)),
             health: self.health.clone(),
             config: config.http.clone(),
-            max_body_bytes: config.ingest.max_body_bytes,
+            caps: config.ingest.clone(),
         }))
     }
 

@@ -1,6 +1,6 @@
 //! The door: addresses, caps and deadlines. Invariant: every value bounds something a stranger controls.
 //!
-//! `WEIR_LISTEN`, `WEIR_MANAGEMENT_LISTEN` (or `METRICS_PORT` for its port alone), `WEIR_HTTP_*`.
+//! `WEIR_LISTEN`, `WEIR_MANAGEMENT_LISTEN` (or `METRICS_PORT` for its port alone), `WEIR_HTTP_*`, `WEIR_CORS_ORIGINS`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -45,6 +45,9 @@ pub struct HttpConfig {
         value_name = "NAME,…"
     )]
     pub ready_requires: Vec<String>,
+    /// Origins whose scripts may call from browsers, e.g. `https://shop.example`; `*` for all
+    #[arg(long, env = "WEIR_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN,…")]
+    pub cors_origins: Vec<String>,
     /// Seconds running requests get to finish after SIGTERM
     #[arg(long, env = "WEIR_DRAIN_SECONDS", default_value_t = 20, value_name = "S")]
     pub drain_seconds: u64,
@@ -87,8 +90,29 @@ impl HttpConfig {
         {
             mistakes.push(format!("WEIR_READY_REQUIRES: {name:?} is not one of log, store, cache"));
         }
+        for origin in self.cors_origins.iter().filter(|origin| !is_origin(origin)) {
+            mistakes.push(format!("WEIR_CORS_ORIGINS: {origin:?} is neither scheme://host[:port] in lower case nor *"));
+        }
         if self.http_max_connections == 0 || self.http_max_connections_per_peer == 0 {
             mistakes.push("WEIR_HTTP_MAX_CONNECTIONS and WEIR_HTTP_MAX_CONNECTIONS_PER_PEER must be at least 1".into());
         }
+    }
+}
+
+/// Whether browsers could send this as `Origin`.
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let sound = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.:[]_".contains(&byte);
+    text == "*" || host.is_some_and(|host| !host.is_empty() && host.bytes().all(sound))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_what_browsers_send() {
+        assert!(["*", "https://shop.example", "http://localhost:3000", "http://[::1]:80"].into_iter().all(is_origin));
+        assert!(!["", "shop.example", "https://", "https://a/", "https://A", "null"].into_iter().any(is_origin));
     }
 }

@@ -17,6 +17,15 @@ pub struct IngestConfig {
     /// Most bytes of a body once inflated
     #[arg(long, env = "WEIR_MAX_INFLATED_BYTES", default_value_t = 8_388_608, value_name = "BYTES")]
     pub max_inflated_bytes: usize,
+    /// Most times its size on the wire a body may inflate to, once it is past a mebibyte
+    #[arg(long, env = "WEIR_MAX_INFLATE_RATIO", default_value_t = 100, value_name = "N")]
+    pub max_inflate_ratio: usize,
+    /// Most events of an NDJSON body
+    #[arg(long, env = "WEIR_MAX_NDJSON_EVENTS", default_value_t = 10_000, value_name = "N")]
+    pub max_ndjson_events: usize,
+    /// Most bytes of an NDJSON body, on the wire and inflated
+    #[arg(long, env = "WEIR_MAX_NDJSON_BYTES", default_value_t = 10_485_760, value_name = "BYTES")]
+    pub max_ndjson_bytes: usize,
     /// Most bytes of `metadata`
     #[arg(long, env = "WEIR_MAX_METADATA_BYTES", default_value_t = 32_768, value_name = "BYTES")]
     pub max_metadata_bytes: usize,
@@ -57,6 +66,12 @@ impl IngestConfig {
         }
         if !(1..=100_000).contains(&self.max_batch_events) {
             mistakes.push("WEIR_MAX_BATCH_EVENTS must be 1 to 100000".into());
+        }
+        if !(1..=1_000_000).contains(&self.max_ndjson_events) {
+            mistakes.push("WEIR_MAX_NDJSON_EVENTS must be 1 to 1000000".into());
+        }
+        if self.max_inflate_ratio == 0 {
+            mistakes.push("WEIR_MAX_INFLATE_RATIO must be at least 1".into());
         }
         if self.schema_versions.is_empty() {
             mistakes.push("WEIR_SCHEMA_VERSIONS must name at least one version".into());

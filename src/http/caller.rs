@@ -48,9 +48,13 @@ pub(super) struct Caller<N> {
 
 impl<N: Needs> Caller<N> {
     async fn enter(request: &Request) -> Result<Self, Problem> {
+        Self::with_token(request, bearer(request.headers())?).await
+    }
+
+    pub(super) async fn with_token(request: &Request, token: &str) -> Result<Self, Problem> {
         let context = RequestContext::of(request)?;
         let components = request.data::<Arc<Components>>().ok_or_else(|| Problem::new(Code::Internal, ""))?;
-        let tenant = components.auth.verify(bearer(request.headers())?).await?;
+        let tenant = components.auth.verify(token).await?;
         if !tenant.scopes.has(N::SCOPE) {
             return Err(Problem::scope_missing(N::SCOPE.as_str()));
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use poem::Request;
-use poem::http::{HeaderMap, HeaderName, header};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::Instant;
 use uuid::Builder;
 
@@ -29,6 +29,7 @@ pub(super) struct RequestContext {
     /// When its answer is due.
     pub(super) deadline: Instant,
     operation: OnceLock<&'static str>,
+    origin: OnceLock<HeaderValue>,
 }
 
 impl RequestContext {
@@ -39,6 +40,7 @@ impl RequestContext {
             traceparent: traceparent(headers),
             deadline: started + within,
             operation: OnceLock::new(),
+            origin: OnceLock::new(),
         }
     }
 
@@ -54,6 +56,16 @@ impl RequestContext {
     pub(super) fn found(&self, operation: &'static str) {
         // Routes do not nest, so the first name is the only one.
         self.operation.get_or_init(|| operation);
+    }
+
+    /// Notes that scripts of this origin may read the answer.
+    pub(super) fn allow_origin(&self, origin: HeaderValue) {
+        self.origin.get_or_init(|| origin);
+    }
+
+    /// Whose scripts may read the answer.
+    pub(super) fn origin(&self) -> Option<&HeaderValue> {
+        self.origin.get()
     }
 
     /// The operation id, the same word in metrics, log and document.

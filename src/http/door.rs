@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Connections, Running};
 use super::context::{RequestContext, X_REQUEST_ID, has_body};
+use super::cors;
 use super::inspect::{HeadFault, MAX_HEADERS, MAX_URI};
 use super::metrics;
 use super::problem::{Code, Problem};
@@ -104,13 +105,16 @@ impl Visit {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
         response.headers_mut().insert(NO_SNIFF.0, NO_SNIFF.1);
-        if (self.has_body || self.running.refused().is_some()) && status.as_u16() >= 400 {
+        // A partial answer may leave a body unread like a refusal.
+        let refused = status.as_u16() >= 400 || status == StatusCode::MULTI_STATUS;
+        if (self.has_body || self.running.refused().is_some()) && refused {
             self.running.linger();
             let unread = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE);
             if unread && self.version < Version::HTTP_2 {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
         }
+        cors::expose(&mut response, self.context.origin());
         self.report(status);
         if status == StatusCode::SWITCHING_PROTOCOLS {
             self.running.upgraded();

@@ -1,23 +1,27 @@
 //! The door: the only folder that knows poem. Invariant: every connection is bounded before it is served, and every request gets
 //! exactly one answer with its request id.
 //!
-//! The steps of a request: [`acceptor`] (caps) → [`socket`] (deadlines of the peer) → [`intake`]
-//! over [`inspect`] (what is no sound head) → [`door`] (context, our deadline, panics,
-//! measuring) → [`routes`] (operation, `Allow`) → [`caller`] (token, scope) → [`payload`] over [`body`] (type, size, pace) →
+//! The steps of a request: [`acceptor`] (caps) → [`socket`] (deadlines of the peer) → [`intake`] over [`inspect`] (what is no
+//! sound head) → [`door`] (context, our deadline, panics, measuring) → [`cors`] (origin) → [`routes`] (operation, `Allow`) →
+//! [`caller`] (token, scope) → [`payload`] over [`media`], [`body`] and [`coding`] (type, size, pace) →
 //! [`api`] (hand on) → [`outcome`] / [`answer`] or [`refusal`] / [`problem`] (word it). [`openapi`] documents the same types.
 
 mod acceptor;
 mod answer;
 mod api;
+mod beacon;
 mod body;
 mod caller;
+mod coding;
 mod connection;
 mod context;
+mod cors;
 mod docs;
 mod door;
 mod failure;
 mod inspect;
 mod intake;
+mod media;
 mod metrics;
 mod openapi;
 mod outcome;
@@ -31,6 +35,7 @@ mod schema;
 mod serve;
 mod socket;
 mod stored;
+mod stored_wait;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -43,7 +48,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
-use crate::config::HttpConfig;
+use crate::config::{HttpConfig, IngestConfig};
 use crate::ingest::Ingest;
 use crate::query::Queries;
 use crate::telemetry::health::Health;
@@ -64,8 +69,8 @@ pub struct Components {
     pub health: Health,
     /// Caps and deadlines.
     pub config: HttpConfig,
-    /// Most bytes of a body on the wire.
-    pub max_body_bytes: usize,
+    /// Caps of bodies.
+    pub caps: IngestConfig,
 }
 
 /// Serves tenants on a bound listener until the token is cancelled, then drains; returns when the last connection is closed,
@@ -97,7 +102,8 @@ pub async fn serve_management(
 
 fn public_routes(components: Arc<Components>) -> impl Endpoint<Output = Response> {
     let api = api::public_api(components.health.clone());
-    docs::add_to(api_routes(api)).data(components)
+    let origins = components.config.cors_origins.clone();
+    cors::Cors::new(docs::add_to(api_routes(api)).data(components), origins)
 }
 
 fn management_routes(health: Health) -> impl Endpoint<Output = Response> {

@@ -11,15 +11,21 @@ use crate::ingest::Item;
 /// A batch as the client reads it.
 ///
 /// # Errors
-/// The problem that stands for the whole when nothing was taken: 503 when a retry may help, else the one status all items share,
-/// else 400.
-pub(super) fn batch(items: Vec<Item>, request_id: &str) -> Result<BatchBody, Problem> {
+/// What stopped the reading of the body, else the problem that stands for the whole when nothing was taken: 503 when a retry may
+/// help, else the one status all items share, else 400.
+pub(super) fn batch(items: Vec<Item>, unread: Option<Problem>, request_id: &str) -> Result<BatchBody, Problem> {
     let accepted = items.iter().filter(|item| item.outcome == Outcome::Accepted).count();
-    let refused = items.iter().filter(|item| is_refused(item.outcome)).count();
+    let refused = items.iter().filter(|item| is_refused(item.outcome)).count() + usize::from(unread.is_some());
     let whole = (accepted == 0).then(|| whole_code(&items));
-    let results: Vec<_> = items.into_iter().enumerate().map(|(index, item)| line(index, item)).collect();
+    let mut results: Vec<_> = items.into_iter().enumerate().map(|(index, item)| line(index, item)).collect();
     if let Some(code) = whole {
-        return Err(Problem::new(code, "none of the events was taken; results says why").with_results(results));
+        let unread = unread.filter(|_| code.status() != StatusCode::SERVICE_UNAVAILABLE);
+        let none = || Problem::new(code, "none of the events was taken; results says why");
+        let problem = unread.unwrap_or_else(none);
+        return Err(if results.is_empty() { problem } else { problem.with_results(results) });
+    }
+    if let Some(problem) = unread {
+        results.push(rest(results.len(), &problem));
     }
     Ok(BatchBody {
         status: if refused == 0 { BatchStatus::Accepted } else { BatchStatus::Partial },
@@ -50,6 +56,22 @@ fn line(index: usize, item: Item) -> ItemBody {
         code: refused.then(|| item.outcome.reason().to_owned()),
         detail: refused.then(|| item.detail.to_owned()),
         errors: (!item.faults.is_empty()).then(|| item.faults.into_iter().map(Into::into).collect()),
+    }
+}
+
+/// The line that stands for the part of a body that was not read.
+fn rest(index: usize, problem: &Problem) -> ItemBody {
+    let slow = problem.code == Code::BodyTimeout || problem.code == Code::InvalidRequest;
+    ItemBody {
+        index: count(index),
+        status: if slow { ItemStatus::Retry } else { ItemStatus::Rejected },
+        event_id: None,
+        partition: None,
+        offset: None,
+        receipt: None,
+        code: Some(problem.code.word().to_owned()),
+        detail: Some(format!("this event and all behind it were not read: {}", problem.detail())),
+        errors: None,
     }
 }
 
@@ -117,17 +139,30 @@ mod tests {
         let invalid = Outcome::Rejected(Rejection::Invalid);
         let foreign = Outcome::Rejected(Rejection::AccountMismatch);
         let away = Outcome::Failed(Failure::LogAway);
-        let body = batch(items(&[Outcome::Accepted, Outcome::Duplicate]), "r").expect("taken");
+        let body = batch(items(&[Outcome::Accepted, Outcome::Duplicate]), None, "r").expect("taken");
         assert_eq!((body.status, body.accepted, body.duplicates, body.refused), (BatchStatus::Accepted, 1, 1, 0));
-        let body = batch(items(&[invalid, Outcome::Accepted, away]), "r").expect("taken");
+        let body = batch(items(&[invalid, Outcome::Accepted, away]), None, "r").expect("taken");
         assert_eq!((body.status, body.results.len()), (BatchStatus::Partial, 3));
         assert_eq!(body.results[2].status, ItemStatus::Retry);
 
-        let status = |outcomes: &[Outcome]| batch(items(outcomes), "r").expect_err("refused").code.status().as_u16();
+        let refusal = |outcomes: &[Outcome], unread| batch(items(outcomes), unread, "r").expect_err("refused").code;
+        let status = |outcomes: &[Outcome]| refusal(outcomes, None).status().as_u16();
         assert_eq!(status(&[foreign, foreign]), 403);
         assert_eq!(status(&[foreign, invalid]), 400);
         assert_eq!(status(&[invalid, away]), 503);
         assert_eq!(status(&[away, Outcome::Duplicate]), 503, "a duplicate of what was not taken is no success");
+    }
+
+    #[test]
+    fn what_was_not_read_is_one_more_line_or_the_problem() {
+        let large = || Some(Problem::new(Code::BodyTooLarge, "too large"));
+        let body = batch(items(&[Outcome::Accepted]), large(), "r").expect("taken");
+        assert_eq!((body.status, body.accepted, body.refused), (BatchStatus::Partial, 1, 1));
+        assert_eq!((body.results[1].index, body.results[1].code.as_deref()), (1, Some("body_too_large")));
+        let invalid = Outcome::Rejected(Rejection::Invalid);
+        assert_eq!(batch(items(&[invalid]), large(), "r").expect_err("refused").code, Code::BodyTooLarge);
+        let away = batch(items(&[Outcome::Failed(Failure::LogAway)]), large(), "r").expect_err("refused");
+        assert_eq!(away.code.status().as_u16(), 503, "sending it again in smaller pieces helps, but not now");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The bodies of ingest: documented like typed ones, handed on as bytes. Invariant: nothing is parsed here; the rules in the
-//! schema are those of `ingest::check` with the default limits, and live in one place.
+//! The bodies of ingest: documented like typed ones, handed on as bytes. Invariant: nothing is read or parsed here, so what can be
+//! refused by headers and parameters is refused before the first byte.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -9,47 +9,129 @@ use bytes::Bytes;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchemaRef, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use tokio::time::Instant;
 
 use super::Components;
-use super::body::{Bounds, read_json};
+use super::body::{Bounds, Inflow};
 use super::context::RequestContext;
+use super::media::{Media, binary_attributes};
 use super::problem::{Code, Problem};
 use super::schema;
+use crate::ingest::{self, Form, Layout};
 
-/// What a body is documented as.
+/// The kinds of body an operation takes.
 pub(super) trait Shape: Send + Sync + 'static {
-    /// Registers the named schema and gives its name.
-    fn register(registry: &mut Registry);
-    /// Name of the schema.
-    const SCHEMA: &'static str;
+    /// Each kind with the name of its schema.
+    const MEDIA: &'static [(Media, &'static str)];
+    /// Whether headers may make it a CloudEvent in binary mode.
+    const BINARY: bool = false;
 }
 
 /// One event.
 pub(super) struct OneEvent;
 
-/// `{"events": [...]}`.
+/// A batch.
 pub(super) struct ManyEvents;
 
+/// One event or a batch.
+pub(super) struct AnyEvents;
+
+/// One event or a batch, from a browser that must not ask first.
+pub(super) struct BeaconEvents;
+
 impl Shape for OneEvent {
-    const SCHEMA: &'static str = schema::NEW_EVENT;
-    fn register(registry: &mut Registry) {
-        registry.create_schema::<Self, _>(Self::SCHEMA.to_owned(), |_| schema::new_event());
-    }
+    const MEDIA: &'static [(Media, &'static str)] =
+        &[(Media::Json, schema::NEW_EVENT), (Media::CloudEvent, schema::CLOUD_EVENT)];
+    const BINARY: bool = true;
 }
 
 impl Shape for ManyEvents {
-    const SCHEMA: &'static str = schema::NEW_BATCH;
-    fn register(registry: &mut Registry) {
-        OneEvent::register(registry);
-        registry.create_schema::<Self, _>(Self::SCHEMA.to_owned(), |_| schema::new_batch());
+    const MEDIA: &'static [(Media, &'static str)] =
+        &[(Media::Json, schema::NEW_BATCH), (Media::Ndjson, schema::LINES), (Media::CloudEvents, schema::CLOUD_EVENTS)];
+}
+
+impl Shape for AnyEvents {
+    const MEDIA: &'static [(Media, &'static str)] = &[
+        (Media::Json, schema::EVENT_OR_BATCH),
+        (Media::CloudEvent, schema::CLOUD_EVENT),
+        (Media::CloudEvents, schema::CLOUD_EVENTS),
+    ];
+}
+
+impl Shape for BeaconEvents {
+    const MEDIA: &'static [(Media, &'static str)] = &[(Media::Text, schema::BEACON)];
+}
+
+/// A body of the shape `S` that has not been read.
+pub(super) struct Raw<S> {
+    /// What it says it is.
+    pub(super) media: Media,
+    /// Its bytes to come.
+    pub(super) inflow: Inflow,
+    /// The attributes of a CloudEvent in binary mode.
+    attributes: Option<Vec<(String, String)>>,
+    shape: PhantomData<fn() -> S>,
+}
+
+impl<S: Shape> Raw<S> {
+    fn open(request: &Request, body: &mut RequestBody) -> Result<Self, Problem> {
+        let context = RequestContext::of(request)?;
+        let components = request.data::<Arc<Components>>().ok_or_else(|| Problem::new(Code::Internal, ""))?;
+        let attributes = if S::BINARY { binary_attributes(request.headers()) } else { None };
+        let known: Vec<Media> = S::MEDIA.iter().map(|(media, _)| *media).collect();
+        let media = match Media::of(request.headers(), &known) {
+            // The structured form says all itself: headers beside it are of no account.
+            Some(Media::CloudEvent) => Media::CloudEvent,
+            Some(media) => media,
+            None if attributes.is_some() && request.content_type().is_none() => Media::Json,
+            None => return Err(unsupported(&known)),
+        };
+        let attributes = attributes.filter(|_| media == Media::Json);
+        let attributes = attributes
+            .map(|found| found.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
+        let inflow = Inflow::open(request, body, bounds(components, media, context.deadline))?;
+        Ok(Self { media, inflow, attributes, shape: PhantomData })
     }
 }
 
-/// A body of the shape `S`, read but not looked at.
-pub(super) struct Raw<S> {
-    /// The bytes as they came.
-    pub(super) bytes: Bytes,
-    shape: PhantomData<fn() -> S>,
+impl Raw<OneEvent> {
+    /// The event, read.
+    pub(super) async fn event(self) -> Result<(Form, Bytes), Problem> {
+        let form = if self.media == Media::CloudEvent { Form::CloudEvent } else { Form::Event };
+        let bytes = self.inflow.whole().await?;
+        let Some(attributes) = &self.attributes else { return Ok((form, bytes)) };
+        let attributes: Vec<(&str, &str)> = attributes.iter().map(|(name, value)| (&**name, &**value)).collect();
+        Ok((Form::CloudEvent, ingest::cloud_event(&attributes, &bytes)?.into()))
+    }
+}
+
+impl<S> Raw<S> {
+    /// How the body holds its events, read as a whole.
+    pub(super) fn layout(&self, json: Layout) -> Layout {
+        match self.media {
+            Media::CloudEvent => Layout::One(Form::CloudEvent),
+            Media::CloudEvents => Layout::Many(Form::CloudEvent),
+            Media::Json | Media::Text | Media::Ndjson => json,
+        }
+    }
+}
+
+fn bounds(components: &Components, media: Media, deadline: Instant) -> Bounds {
+    let (caps, now) = (&components.caps, Instant::now());
+    let stall = Duration::from_secs(components.config.http_body_stall_seconds);
+    let max_ratio = caps.max_inflate_ratio;
+    if media == Media::Ndjson {
+        let max = caps.max_ndjson_bytes;
+        // What was taken from a body that comes too slowly is still to be published and told.
+        let deadline = deadline - deadline.saturating_duration_since(now) / 8;
+        return Bounds { max_bytes: max, max_inflated: max, max_ratio, stall, deadline };
+    }
+    Bounds { max_bytes: caps.max_body_bytes, max_inflated: caps.max_inflated_bytes, max_ratio, stall, deadline }
+}
+
+fn unsupported(known: &[Media]) -> Problem {
+    let names: Vec<&str> = known.iter().map(|media| media.essence()).collect();
+    Problem::new(Code::UnsupportedMediaType, format!("send Content-Type: {}", names.join(" or ")))
 }
 
 impl<'a, S: Shape> ApiExtractor<'a> for Raw<S> {
@@ -59,13 +141,16 @@ impl<'a, S: Shape> ApiExtractor<'a> for Raw<S> {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        S::register(registry);
+        schema::register(registry);
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        let schema = MetaSchemaRef::Reference(S::SCHEMA.to_owned());
-        let content = vec![MetaMediaType { content_type: "application/json", schema }];
-        Some(MetaRequest { description: None, content, required: true })
+        let content = S::MEDIA.iter().map(|(media, schema)| MetaMediaType {
+            content_type: media.essence(),
+            schema: MetaSchemaRef::Reference((*schema).to_owned()),
+        });
+        let description = "Content-Encoding gzip, deflate, br or zstd is undone.";
+        Some(MetaRequest { description: Some(description), content: content.collect(), required: true })
     }
 
     async fn from_request(
@@ -73,13 +158,6 @@ impl<'a, S: Shape> ApiExtractor<'a> for Raw<S> {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let context = RequestContext::of(request)?;
-        let components = request.data::<Arc<Components>>().ok_or_else(|| Problem::new(Code::Internal, ""))?;
-        let bounds = Bounds {
-            max_bytes: components.max_body_bytes,
-            stall: Duration::from_secs(components.config.http_body_stall_seconds),
-            deadline: context.deadline,
-        };
-        Ok(Self { bytes: read_json(request, body, bounds).await?, shape: PhantomData })
+        Ok(Self::open(request, body)?)
     }
 }

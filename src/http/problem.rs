@@ -80,6 +80,7 @@ impl Code {
         }
     }
 
+    /// Its stable word.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
@@ -182,8 +183,16 @@ impl Problem {
 
     /// A content coding we do not undo.
     pub(super) fn encoding() -> Self {
-        Self::new(Code::UnsupportedMediaType, "send the body without Content-Encoding")
-            .with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+        Self::new(
+            Code::UnsupportedMediaType,
+            "send the body in one Content-Encoding of gzip, deflate, br, zstd, or in none",
+        )
+        .with(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br, zstd"))
+    }
+
+    /// What happened this time; empty when the title says it all.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -303,6 +312,6 @@ mod tests {
         let (response, _) = rendered(Problem::method_not_allowed(HeaderValue::from_static("GET, HEAD"))).await;
         assert_eq!(response.header("allow"), Some("GET, HEAD"));
         let (response, _) = rendered(Problem::encoding()).await;
-        assert_eq!(response.header("accept-encoding"), Some("identity"));
+        assert_eq!(response.header("accept-encoding"), Some("gzip, deflate, br, zstd"));
     }
 }

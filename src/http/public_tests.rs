@@ -71,7 +71,7 @@ async fn rig() -> Rig {
         queries: Arc::new(Queries::new(store, Cache::open(&config.redis).expect("cache"), &config.query)),
         health: health.clone(),
         config: config.http.clone(),
-        max_body_bytes: config.ingest.max_body_bytes,
+        caps: config.ingest.clone(),
     };
     let (public, management) = (bind().await, bind().await);
     let addresses = [&public, &management].map(|listener| listener.local_addr().expect("address"));

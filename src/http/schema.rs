@@ -1,7 +1,7 @@
 //! The documented rules of what tenants send. Invariant: what this schema refuses the door refuses, with the default limits; a
 //! test of the whole path sends what the schema allows.
 
-use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use serde_json::json;
 
 use crate::domain::event::{Channel, MAX_TAGS, MAX_TEXT_CHARS};
@@ -12,6 +12,21 @@ pub(super) const NEW_EVENT: &str = "NewEvent";
 
 /// Component name of a batch on its way in.
 pub(super) const NEW_BATCH: &str = "NewBatch";
+
+/// Component name of a structured CloudEvent.
+pub(super) const CLOUD_EVENT: &str = "CloudEvent";
+
+/// Component name of a batch of CloudEvents.
+pub(super) const CLOUD_EVENTS: &str = "CloudEvents";
+
+/// Component name of one event a line.
+pub(super) const LINES: &str = "EventLines";
+
+/// Component name of what is an event or a batch.
+pub(super) const EVENT_OR_BATCH: &str = "EventOrBatch";
+
+/// Component name of the same as text.
+pub(super) const BEACON: &str = "Beacon";
 
 const MAX_EVENTS: usize = 1_000;
 const NOT_BLANK: &str = r"\S";
@@ -77,11 +92,89 @@ pub(super) fn new_batch() -> MetaSchema {
         ..MetaSchema::new("array")
     };
     MetaSchema {
-        description: Some("Up to 1,000 events and 2 MiB; each event ends on its own"),
+        description: Some("Up to 1,000 events and 2 MiB (8 MiB inflated); each event ends on its own"),
         required: vec!["events"],
-        properties: vec![("events", inline(events))],
+        properties: vec![("events", inline(events)), ("sent_at", inline(time(SENT_AT)))],
         ..MetaSchema::new("object")
     }
+}
+
+/// What the sender's clock said; also the description of the query parameter.
+const SENT_AT: &str =
+    "What your clock said when you sent this: its difference to ours is added to the times of the events";
+
+/// Registers every schema of what comes in.
+pub(super) fn register(registry: &mut Registry) {
+    let all = [
+        (NEW_EVENT, new_event()),
+        (NEW_BATCH, new_batch()),
+        (CLOUD_EVENT, cloud_event()),
+        (CLOUD_EVENTS, cloud_events()),
+        (LINES, lines()),
+        (EVENT_OR_BATCH, event_or_batch()),
+        (BEACON, beacon()),
+    ];
+    for (name, schema) in all {
+        registry.schemas.entry(name.to_owned()).or_insert(schema);
+    }
+}
+
+fn cloud_event() -> MetaSchema {
+    let named =
+        |description| MetaSchema { pattern: Some(NOT_BLANK.to_owned()), ..text(description, 1, MAX_TEXT_CHARS) };
+    let id = MetaSchema {
+        pattern: Some("^[!-~]+$".to_owned()),
+        ..text("Becomes `event_id`: unique within the account, whatever the source", 1, MAX_ID_LEN)
+    };
+    let specversion = MetaSchema { enum_items: vec![json!("1.0")], ..described("string", "Version of CloudEvents") };
+    let schema = "A URI; one that ends in `/v2` or `:v2` sets `schema_version` to 2";
+    let properties = vec![
+        ("specversion", specversion),
+        ("id", id),
+        ("source", text("Becomes `source`", 0, MAX_TEXT_CHARS)),
+        ("type", named("Becomes `event_name`")),
+        ("subject", named("Becomes `user_id`")),
+        ("time", MetaSchema { format: Some("date-time"), ..described("string", "Becomes `timestamp`") }),
+        ("dataschema", described("string", schema)),
+        ("datacontenttype", described("string", "Absent, or a JSON media type")),
+        ("data", MetaSchema { description: Some("Becomes `metadata`"), ..free_object() }),
+        ("accountid", text("Extension, a check: the account of the token", 1, MAX_ID_LEN)),
+        ("campaignid", text("Extension: becomes `campaign_id`", 0, MAX_TEXT_CHARS)),
+        ("channel", text("Extension: becomes `channel`", 0, MAX_TEXT_CHARS)),
+        ("value", described("number", "Extension: becomes `value`")),
+    ];
+    MetaSchema {
+        description: Some(
+            "A CloudEvent 1.0. Other extensions are taken and not kept. In binary mode (`ce-` headers) the body is `data`",
+        ),
+        required: vec!["specversion", "id", "source", "type", "subject"],
+        properties: properties.into_iter().map(|(name, schema)| (name, inline(schema))).collect(),
+        ..MetaSchema::new("object")
+    }
+}
+
+fn cloud_events() -> MetaSchema {
+    MetaSchema {
+        description: Some("Up to 1,000 CloudEvents"),
+        items: Some(Box::new(MetaSchemaRef::Reference(CLOUD_EVENT.to_owned()))),
+        min_items: Some(1),
+        max_items: Some(MAX_EVENTS),
+        ..MetaSchema::new("array")
+    }
+}
+
+fn lines() -> MetaSchema {
+    let text = "One `NewEvent` a line, up to 10,000 and 10 MiB (on the wire and inflated), taken while they come. Beyond a cap \
+        nothing is read: the last line of `results` then stands for all that follows";
+    MetaSchema { format: Some("binary"), ..described("string", text) }
+}
+
+fn event_or_batch() -> MetaSchema {
+    MetaSchema { description: Some("A `NewBatch` when it has a member `events`, else a `NewEvent`"), ..free_object() }
+}
+
+fn beacon() -> MetaSchema {
+    described("string", "The JSON of a `NewBatch` when it has a member `events`, else of a `NewEvent`")
 }
 
 /// A time as we take it: Unix seconds or RFC 3339.

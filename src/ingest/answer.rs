@@ -17,7 +17,7 @@ pub struct Item {
     pub event_id: Option<EventId>,
     /// How it ended.
     pub outcome: Outcome,
-    /// Where the log has it, for every accepted event.
+    /// Where the log has it, for every accepted event that was published.
     pub receipt: Option<Receipt>,
     /// All broken rules of a rejected event.
     pub faults: Vec<Fault>,
@@ -43,7 +43,7 @@ pub enum Refusal {
         max: usize,
     },
     /// No `events` array, or an empty one.
-    #[error("events must be an array of at least one event")]
+    #[error("the body must hold at least one event, a JSON batch in its array events")]
     NoEvents,
 }
 
@@ -71,9 +71,22 @@ impl Item {
         }
     }
 
-    pub(super) fn duplicate(event_id: EventId) -> Self {
-        let detail = "an event with this event_id stands earlier in the batch; that one counts";
-        Self { event_id: Some(event_id), outcome: Outcome::Duplicate, receipt: None, faults: Vec::new(), detail }
+    /// An event whose id stood earlier in the request: it shares the fate of that one.
+    pub(super) fn repeat(event_id: EventId, first: Outcome) -> Self {
+        let (outcome, detail) = match first {
+            Outcome::Failed(failure) => return Self::failed(Some(event_id), failure),
+            Outcome::Accepted | Outcome::Duplicate => {
+                (Outcome::Duplicate, "an event with this event_id stands earlier in the batch; that one counts")
+            }
+            other => (other, "an event with this event_id stands earlier in the batch and was not taken"),
+        };
+        Self { event_id: Some(event_id), outcome, receipt: None, faults: Vec::new(), detail }
+    }
+
+    /// An event that keeps the rules, when nobody wants it published.
+    pub(super) fn sound(event_id: EventId) -> Self {
+        let detail = "the event keeps the rules";
+        Self { event_id: Some(event_id), outcome: Outcome::Accepted, receipt: None, faults: Vec::new(), detail }
     }
 
     pub(super) fn unknown(event_id: Option<EventId>) -> Self {

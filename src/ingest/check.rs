@@ -20,6 +20,7 @@ use super::Call;
 pub(super) struct Rules {
     pub(super) max_event_bytes: usize,
     pub(super) max_batch_events: usize,
+    pub(super) max_lines: usize,
     max_metadata_bytes: usize,
     max_metadata_depth: usize,
     required: Vec<String>,
@@ -33,6 +34,7 @@ impl Rules {
         Self {
             max_event_bytes: config.max_event_bytes,
             max_batch_events: config.max_batch_events,
+            max_lines: config.max_ndjson_events,
             max_metadata_bytes: config.max_metadata_bytes,
             max_metadata_depth: config.max_metadata_depth,
             required: config.required_fields.clone(),
@@ -196,7 +198,7 @@ impl Checker<'_> {
             Some(text) => Timestamp::parse_rfc3339(&text),
             None => unix_seconds(raw.get()),
         };
-        match parsed {
+        match parsed.map(|time| time.saturating_add_micros(self.call.skew_micros)) {
             Err(TimeError::Malformed) => {
                 self.fault("/timestamp", "timestamp", "must be whole Unix seconds or an RFC 3339 time");
             }

@@ -1,4 +1,4 @@
-//! From a request's body to answers, one per event: decode → check → seal → publish → answer.
+//! From a request's body to answers, one per event: cut → decode → check → seal → publish → answer.
 //!
 //! Invariant: every event of a body ends in exactly one [`Outcome`], told in the order of the body and counted once, also when
 //! the caller goes away in the middle; `Accepted` means the log has it on all in-sync replicas.
@@ -6,28 +6,42 @@
 mod admission;
 mod answer;
 mod check;
+mod layout;
+mod lines;
 mod metrics;
+mod repeats;
 mod seal;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::codec::json;
+use crate::codec::cloudevents;
+use crate::codec::json::Malformed;
 use crate::config::Config;
 use crate::domain::event::Event;
 use crate::domain::id::EventId;
-use crate::domain::outcome::{Fault, Outcome, Rejection};
+use crate::domain::outcome::{Failure, Fault, Outcome, Rejection};
 use crate::domain::tenant::Tenant;
 use crate::domain::time::Timestamp;
 use crate::kafka::{Publish, Record};
 
 use admission::Admission;
 use check::{Broken, Rules, check};
+use repeats::{First, Repeats};
 
 pub use answer::{Item, Refusal};
+pub use layout::{Form, Layout};
+pub use lines::Lines;
+
+/// The structured form of a CloudEvent in binary mode: `attributes` are its `ce-` headers without that prefix.
+///
+/// # Errors
+/// [`Refusal::Malformed`] when its data are not JSON.
+pub fn cloud_event(attributes: &[(&str, &str)], data: &[u8]) -> Result<Vec<u8>, Refusal> {
+    cloudevents::structured(attributes, data).map_err(|Malformed(fault)| Refusal::malformed(vec![fault]))
+}
 
 /// One request to take events.
 #[derive(Debug, Clone)]
@@ -40,12 +54,33 @@ pub struct Call {
     pub traceparent: Option<Arc<str>>,
     /// When the body had been read.
     pub received_at: Timestamp,
+    /// What the sender's clock is behind ours; added to the times its events carry.
+    pub skew_micros: i64,
+}
+
+impl Call {
+    /// The same call by a sender whose clock said `sent_at`.
+    #[must_use]
+    pub fn sent_at(mut self, sent_at: Timestamp) -> Self {
+        self.skew_micros = self.received_at.micros_since(sent_at);
+        self
+    }
 }
 
 /// Takes events for the log. Cheap to clone.
 #[derive(Clone)]
 pub struct Ingest {
     shared: Arc<Shared>,
+}
+
+/// How an event of a request comes to its item.
+enum Place {
+    /// It has it.
+    Ended(Item),
+    /// By being published, in order.
+    Published,
+    /// By what becomes of the published one at this place, which has its id.
+    Repeats(EventId, usize),
 }
 
 struct Shared {
@@ -67,76 +102,108 @@ impl Ingest {
     ///
     /// # Errors
     /// [`Refusal::Malformed`] when the body is no usable JSON; an event that breaks rules is an [`Item`] that says so.
-    pub async fn single(&self, call: &Call, body: &[u8]) -> Result<Item, Refusal> {
-        let mut admission = Admission::of(1);
-        match self.decode_and_check(call, body) {
-            Ok(event) => {
-                let mut items = self.seal_and_publish(call, vec![event], &mut admission).await;
-                Ok(items.pop().unwrap_or_else(|| Item::unknown(None)))
-            }
-            Err(broken) => {
-                admission.ended(Outcome::Rejected(broken.rejection));
-                if broken.rejection == Rejection::Malformed {
-                    return Err(Refusal::malformed(broken.faults));
-                }
-                Ok(Item::rejected(broken))
-            }
+    pub async fn single(&self, call: &Call, form: Form, body: &[u8]) -> Result<Item, Refusal> {
+        let mut items = self.take(call, form, &[body], &mut Repeats::default()).await;
+        let item = items.pop().unwrap_or_else(|| Item::unknown(None));
+        match item.outcome {
+            Outcome::Rejected(Rejection::Malformed) => Err(Refusal::malformed(item.faults)),
+            _ => Ok(item),
         }
     }
 
-    /// Takes a batch `{"events": [...]}`. A bad event never harms its neighbours; of several with the same id the first that
-    /// keeps the rules counts, the others are duplicates.
+    /// Takes the events of a body. A bad event never harms its neighbours; of several with the same id the first that keeps the
+    /// rules counts, and the others share its fate.
     ///
     /// # Errors
     /// [`Refusal`] when the body as a whole is unusable; nothing was taken then.
-    pub async fn batch(&self, call: &Call, body: &[u8]) -> Result<Vec<Item>, Refusal> {
-        let max = self.shared.rules.max_batch_events;
-        let found = json::items(body, max).map_err(|malformed| Refusal::malformed(vec![malformed.0]))?;
-        let events = found.events.ok_or(Refusal::NoEvents)?;
-        if found.too_many {
-            return Err(Refusal::TooManyEvents { max });
-        }
-        if events.is_empty() {
-            return Err(Refusal::NoEvents);
-        }
-        let mut admission = Admission::of(events.len());
-        let mut answers: Vec<Option<Item>> = Vec::with_capacity(events.len());
-        let mut sound: Vec<Event<'_>> = Vec::with_capacity(events.len());
-        let mut seen: HashSet<EventId> = HashSet::with_capacity(events.len());
-        for raw in events {
-            let answer = match self.decode_and_check(call, raw.get().as_bytes()) {
-                Ok(event) if seen.contains(&event.event_id) => Some(Item::duplicate(event.event_id)),
-                Ok(event) => {
-                    seen.insert(event.event_id.clone());
-                    sound.push(event);
-                    None
-                }
-                Err(broken) => Some(Item::rejected(broken)),
-            };
-            if let Some(item) = &answer {
-                admission.ended(item.outcome);
-            }
-            answers.push(answer);
-        }
-        let mut published = self.seal_and_publish(call, sound, &mut admission).await.into_iter();
-        let in_order =
-            |answer: Option<Item>| answer.or_else(|| published.next()).unwrap_or_else(|| Item::unknown(None));
-        Ok(answers.into_iter().map(in_order).collect())
+    pub async fn batch(&self, call: &Call, layout: Layout, body: &[u8]) -> Result<Vec<Item>, Refusal> {
+        let cut = layout.cut(body, self.shared.rules.max_batch_events)?;
+        let corrected = cut.sent_at.map(|sent_at| call.clone().sent_at(sent_at));
+        let call = corrected.as_ref().unwrap_or(call);
+        Ok(self.take(call, cut.form, &cut.events, &mut Repeats::default()).await)
     }
 
-    fn decode_and_check<'a>(&self, call: &Call, bytes: &'a [u8]) -> Result<Event<'a>, Broken> {
+    /// Takes a body of one event a line while it comes.
+    pub fn lines(&self, call: Call) -> Lines {
+        Lines::new(self.clone(), call)
+    }
+
+    /// Says what would become of the events of a body if the log took them all. Nothing is published or counted.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the body as a whole is unusable.
+    pub fn validate(&self, call: &Call, layout: Layout, body: &[u8]) -> Result<Vec<Item>, Refusal> {
+        let cut = layout.cut(body, self.shared.rules.max_batch_events)?;
+        let corrected = cut.sent_at.map(|sent_at| call.clone().sent_at(sent_at));
+        let call = corrected.as_ref().unwrap_or(call);
+        let mut repeats = Repeats::default();
+        let judged = cut.events.iter().map(|bytes| match self.decode_and_check(call, cut.form, bytes) {
+            Err(broken) => Item::rejected(broken),
+            Ok(event) if repeats.see(&event.event_id, 0).is_some() => Item::repeat(event.event_id, Outcome::Accepted),
+            Ok(event) => Item::sound(event.event_id),
+        });
+        Ok(judged.collect())
+    }
+
+    /// Takes events of one form, in order, each on its own.
+    async fn take(&self, call: &Call, form: Form, events: &[&[u8]], repeats: &mut Repeats) -> Vec<Item> {
+        let mut admission = Admission::of(events.len());
+        let mut places: Vec<Place> = Vec::with_capacity(events.len());
+        let mut sound: Vec<Event<'_>> = Vec::with_capacity(events.len());
+        for bytes in events {
+            let place = match self.decode_and_check(call, form, bytes) {
+                Err(broken) => Place::Ended(Item::rejected(broken)),
+                Ok(event) => match repeats.see(&event.event_id, sound.len()) {
+                    Some(First::Earlier(outcome)) => Place::Ended(Item::repeat(event.event_id, outcome)),
+                    Some(First::Here(first)) => Place::Repeats(event.event_id, first),
+                    None => {
+                        sound.push(event);
+                        Place::Published
+                    }
+                },
+            };
+            if let Place::Ended(item) = &place {
+                admission.ended(item.outcome);
+            }
+            places.push(place);
+        }
+        let published = self.seal_and_publish(call, sound, &mut admission).await;
+        let outcomes: Vec<Outcome> = published.iter().map(|item| item.outcome).collect();
+        repeats.settle(&outcomes);
+        let mut published = published.into_iter();
+        let item = |place| match place {
+            Place::Ended(item) => item,
+            Place::Published => published.next().unwrap_or_else(|| Item::unknown(None)),
+            Place::Repeats(id, first) => {
+                let first = outcomes.get(first).copied().unwrap_or(Outcome::Failed(Failure::Unknown));
+                let item = Item::repeat(id, first);
+                admission.ended(item.outcome);
+                item
+            }
+        };
+        places.into_iter().map(item).collect()
+    }
+
+    fn decode_and_check<'a>(&self, call: &Call, form: Form, bytes: &'a [u8]) -> Result<Event<'a>, Broken> {
         let max = self.shared.rules.max_event_bytes;
         if bytes.len() > max {
             let reason = format!("must be at most {max} bytes");
             let fault = Fault { pointer: "".into(), rule: "max_bytes", reason: reason.into() };
             return Err(Broken { event_id: None, rejection: Rejection::TooLarge, faults: vec![fault] });
         }
-        let draft = json::draft(bytes).map_err(|malformed| Broken {
+        let (draft, faults) = form.draft(bytes).map_err(|Malformed(fault)| Broken {
             event_id: None,
             rejection: Rejection::Malformed,
-            faults: vec![malformed.0],
+            faults: vec![fault],
         })?;
-        check(&draft, &self.shared.rules, call)
+        match check(&draft, &self.shared.rules, call) {
+            Err(broken) => Err(form.broken(broken, faults)),
+            Ok(event) if !faults.is_empty() => {
+                let id = draft.event_id.is_some().then_some(event.event_id);
+                Err(Broken { event_id: id, rejection: Rejection::Invalid, faults })
+            }
+            Ok(event) => Ok(event),
+        }
     }
 
     /// Items in the order of the events.
@@ -163,5 +230,7 @@ impl Ingest {
     }
 }
 
+#[cfg(test)]
+mod shape_tests;
 #[cfg(test)]
 mod tests;

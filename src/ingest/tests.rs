@@ -9,15 +9,16 @@ use parking_lot::Mutex;
 use super::*;
 use crate::codec::envelope;
 use crate::domain::id::AccountId;
-use crate::domain::outcome::Failure;
 use crate::domain::tenant::Scopes;
 use crate::kafka::{Placement, PublishError};
 
+const OBJECT: Layout = Layout::Many(Form::Event);
+
 /// A log that fails as it is told, and answers `Ok` beyond that.
 #[derive(Default)]
-struct Log {
+pub(super) struct Log {
     answers: Mutex<Vec<Option<PublishError>>>,
-    taken: Mutex<Vec<Record>>,
+    pub(super) taken: Mutex<Vec<Record>>,
     hangs: bool,
 }
 
@@ -33,7 +34,7 @@ impl Publish for Log {
     }
 }
 
-fn call() -> Call {
+pub(super) fn call() -> Call {
     let now = Timestamp::from_unix_seconds(1_700_000_000).expect("time");
     let tenant = Tenant {
         account_id: AccountId::new("acme").expect("id"),
@@ -41,14 +42,20 @@ fn call() -> Call {
         operator: false,
         expires_at: now,
     };
-    Call { tenant: Arc::new(tenant), request_id: "r-1".into(), traceparent: Some("00-t".into()), received_at: now }
+    Call {
+        tenant: Arc::new(tenant),
+        request_id: "r-1".into(),
+        traceparent: Some("00-t".into()),
+        received_at: now,
+        skew_micros: 0,
+    }
 }
 
-fn ingest(log: &Arc<Log>) -> Ingest {
+pub(super) fn ingest(log: &Arc<Log>) -> Ingest {
     Ingest::new(&Config::from_env().expect("defaults"), Arc::clone(log) as Arc<dyn Publish>)
 }
 
-fn failing(answers: Vec<Option<PublishError>>) -> Arc<Log> {
+pub(super) fn failing(answers: Vec<Option<PublishError>>) -> Arc<Log> {
     Arc::new(Log { answers: Mutex::new(answers), ..Log::default() })
 }
 
@@ -62,7 +69,7 @@ fn events(count: usize) -> String {
 async fn an_accepted_event_has_a_receipt_and_a_sealed_record() {
     let log = Arc::new(Log::default());
     let body = br#"{"event_id":"e1","type":"n","user_id":"u","value":1.0}"#;
-    let item = ingest(&log).single(&call(), body).await.expect("an item");
+    let item = ingest(&log).single(&call(), Form::Event, body).await.expect("an item");
     assert_eq!(item.outcome, Outcome::Accepted);
     assert_eq!(item.receipt.expect("receipt").to_string(), "weir.events/3/0");
     let record = log.taken.lock().pop().expect("one");
@@ -77,11 +84,11 @@ async fn an_accepted_event_has_a_receipt_and_a_sealed_record() {
 async fn a_single_event_is_refused_malformed_rejected_or_too_large() {
     let log = Arc::new(Log::default());
     let ingest = ingest(&log);
-    let refusal = ingest.single(&call(), b"{\"user_id\":\"\\u0000\"}").await.expect_err("malformed");
+    let refusal = ingest.single(&call(), Form::Event, b"{\"user_id\":\"\\u0000\"}").await.expect_err("malformed");
     assert!(matches!(refusal, Refusal::Malformed { faults, .. } if faults[0].pointer == "/user_id"));
-    let item = ingest.single(&call(), b"{}").await.expect("an item");
+    let item = ingest.single(&call(), Form::Event, b"{}").await.expect("an item");
     assert_eq!((item.outcome, item.faults.len()), (Outcome::Rejected(Rejection::Invalid), 2));
-    let item = ingest.single(&call(), &vec![b' '; 65_537]).await.expect("an item");
+    let item = ingest.single(&call(), Form::Event, &vec![b' '; 65_537]).await.expect("an item");
     assert_eq!(item.outcome, Outcome::Rejected(Rejection::TooLarge));
     assert!(log.taken.lock().is_empty());
 }
@@ -94,7 +101,7 @@ async fn one_bad_event_never_harms_its_neighbours_and_order_is_kept() {
         {"event_id":"a","type":"other","user_id":"u"}, {"event_id":"b","type":"n","user_id":"u"},
         {"event_id":"c","type":"n","user_id":"u","metadata":{"x":1,"x":2}},
         {"event_id":"d","type":"n","user_id":"u","account_id":"evil"}, {"type":"n","user_id":"u"}]}"#;
-    let items = ingest(&log).batch(&call(), body).await.expect("items");
+    let items = ingest(&log).batch(&call(), OBJECT, body).await.expect("items");
     let outcomes: Vec<_> = items.iter().map(|item| item.outcome).collect();
     assert_eq!(
         outcomes,
@@ -115,15 +122,29 @@ async fn one_bad_event_never_harms_its_neighbours_and_order_is_kept() {
 }
 
 #[tokio::test]
+async fn a_repeat_of_what_was_not_taken_shares_its_fate() {
+    let body = br#"{"events":[{"event_id":"a","type":"n","user_id":"u"},{"event_id":"a","type":"n","user_id":"u"}]}"#;
+    for (error, outcome) in [
+        (PublishError::Away, Outcome::Failed(Failure::LogAway)),
+        (PublishError::Unknown, Outcome::Failed(Failure::Unknown)),
+        (PublishError::TooLarge, Outcome::Rejected(Rejection::TooLarge)),
+    ] {
+        let items = ingest(&failing(vec![Some(error)])).batch(&call(), OBJECT, body).await.expect("items");
+        assert_eq!(items.iter().map(|item| item.outcome).collect::<Vec<_>>(), [outcome, outcome]);
+        assert!(items.iter().all(|item| item.event_id.is_some()));
+    }
+}
+
+#[tokio::test]
 async fn a_batch_has_at_least_one_and_at_most_the_configured_events() {
     let log = Arc::new(Log::default());
     let ingest = ingest(&log);
-    assert_eq!(ingest.batch(&call(), b"{\"events\":[]}").await, Err(Refusal::NoEvents));
-    assert_eq!(ingest.batch(&call(), b"{}").await, Err(Refusal::NoEvents));
-    assert_eq!(ingest.batch(&call(), events(1_000).as_bytes()).await.expect("items").len(), 1_000);
-    let refusal = ingest.batch(&call(), events(1_001).as_bytes()).await;
+    assert_eq!(ingest.batch(&call(), OBJECT, b"{\"events\":[]}").await, Err(Refusal::NoEvents));
+    assert_eq!(ingest.batch(&call(), OBJECT, b"{}").await, Err(Refusal::NoEvents));
+    assert_eq!(ingest.batch(&call(), OBJECT, events(1_000).as_bytes()).await.expect("items").len(), 1_000);
+    let refusal = ingest.batch(&call(), OBJECT, events(1_001).as_bytes()).await;
     assert_eq!(refusal, Err(Refusal::TooManyEvents { max: 1_000 }));
-    assert!(matches!(ingest.batch(&call(), b"{\"events\":[{]}").await, Err(Refusal::Malformed { .. })));
+    assert!(matches!(ingest.batch(&call(), OBJECT, b"{\"events\":[{]}").await, Err(Refusal::Malformed { .. })));
 }
 
 #[tokio::test]
@@ -133,7 +154,8 @@ async fn what_the_log_says_becomes_the_outcome() {
         (PublishError::Refused("no topic".into()), Outcome::Failed(Failure::LogAway)),
         (PublishError::TooLarge, Outcome::Rejected(Rejection::TooLarge)),
     ] {
-        let items = ingest(&failing(vec![Some(error)])).batch(&call(), events(1).as_bytes()).await.expect("items");
+        let items =
+            ingest(&failing(vec![Some(error)])).batch(&call(), OBJECT, events(1).as_bytes()).await.expect("items");
         assert_eq!((items[0].outcome, items[0].receipt.as_ref()), (outcome, None));
     }
 }
@@ -146,7 +168,7 @@ async fn events_of_a_request_that_is_dropped_are_counted_as_unknown() {
     let before = metrics::count(unknown);
     let log = Arc::new(Log { hangs: true, ..Log::default() });
     let (ingest, call, body) = (ingest(&log), call(), events(40));
-    let dropped = tokio::time::timeout(Duration::from_millis(10), ingest.batch(&call, body.as_bytes())).await;
+    let dropped = tokio::time::timeout(Duration::from_millis(10), ingest.batch(&call, OBJECT, body.as_bytes())).await;
     assert!(dropped.is_err());
     assert!(metrics::count(unknown) >= before + 40);
 }

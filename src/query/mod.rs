@@ -106,6 +106,14 @@ impl Queries {
         Ok(self.store.event(account, id).await?)
     }
 
+    /// Whether all events of these ids are stored.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] or [`QueryError::Broken`].
+    pub async fn all_stored(&self, account: &AccountId, ids: &[EventId]) -> Result<bool, QueryError> {
+        Ok(self.store.stored_among(account, ids).await? == ids.len())
+    }
+
     /// Up to `limit` (at most [`MAX_PAGE`]) events, newest first, from where `cursor` ended.
     ///
     /// # Errors

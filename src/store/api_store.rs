@@ -65,6 +65,14 @@ impl ApiStore {
         read!(self, account, |tx| read::events::one(&mut tx, account, id))
     }
 
+    /// How many of these ids, each named once, are stored.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn stored_among(&self, account: &AccountId, ids: &[EventId]) -> Result<usize, ReadError> {
+        read!(self, account, |tx| read::events::among(&mut tx, account, ids))
+    }
+
     /// Up to `limit` events, newest first, from just after `after`.
     ///
     /// # Errors

@@ -10,6 +10,8 @@ mod path;
 mod process;
 mod query;
 mod scaling;
+mod shapes;
+mod shapes_all;
 mod shutdown;
 mod store;
 mod worker;

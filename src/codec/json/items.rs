@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Malformed, syntax, text};
+use super::{Malformed, begins_with, syntax, text};
 
 /// What a batch body holds.
 #[derive(Debug)]
@@ -15,25 +15,41 @@ pub struct Items<'a> {
     pub events: Option<Vec<&'a RawValue>>,
     /// There were more.
     pub too_many: bool,
+    /// `sent_at`, when it is there and not null.
+    pub sent_at: Option<&'a RawValue>,
 }
 
-/// Cuts `{"events": [...]}` apart. Other members are ignored.
+/// Cuts `{"events": [...], "sent_at": …}` apart. Other members are ignored.
 ///
 /// # Errors
 /// [`Malformed`] when the body as a whole is not JSON, or not an object.
 pub fn items(body: &[u8], max: usize) -> Result<Items<'_>, Malformed> {
     let text = text(body)?;
-    let mut items = Items { events: None, too_many: false };
+    let mut items = Items { events: None, too_many: false, sent_at: None };
     let mut parser = serde_json::Deserializer::from_str(text);
     Body { items: &mut items, max }
         .deserialize(&mut parser)
         .and_then(|twice| parser.end().map(|()| twice))
         .map_err(|error| syntax(&error))
-        .and_then(|twice| if twice { Err(twice_fault()) } else { Ok(items) })
+        .and_then(|twice| match twice {
+            Some(pointer) => Err(Malformed::new(pointer, "duplicate_key", "must appear once")),
+            None => Ok(items),
+        })
 }
 
-fn twice_fault() -> Malformed {
-    Malformed::new("/events", "duplicate_key", "must appear once")
+/// Cuts a JSON array apart.
+///
+/// # Errors
+/// [`Malformed`] when the body as a whole is not JSON, or not an array.
+pub fn elements(body: &[u8], max: usize) -> Result<Items<'_>, Malformed> {
+    let text = begins_with(body, b'[', ("array", "must be a JSON array"))?;
+    let mut too_many = false;
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let events = List { too_many: &mut too_many, max }
+        .deserialize(&mut parser)
+        .and_then(|events| parser.end().map(|()| events))
+        .map_err(|error| syntax(&error))?;
+    Ok(Items { events: Some(events), too_many, sent_at: None })
 }
 
 struct Body<'i, 'a> {
@@ -42,29 +58,34 @@ struct Body<'i, 'a> {
 }
 
 impl<'a> DeserializeSeed<'a> for Body<'_, 'a> {
-    /// Whether `events` stood there twice.
-    type Value = bool;
+    /// The pointer of what stood there twice.
+    type Value = Option<&'static str>;
 
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<bool, D::Error> {
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'a> Visitor<'a> for Body<'_, 'a> {
-    type Value = bool;
+    type Value = Option<&'static str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with events")
     }
 
-    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<bool, M::Error> {
-        let (mut seen, mut twice) = (false, false);
+    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+        let (mut events_seen, mut sent_at_seen, mut twice) = (false, false, None);
         while let Some(key) = map.next_key::<std::borrow::Cow<'a, str>>()? {
+            if key == "sent_at" {
+                twice = twice.or(std::mem::replace(&mut sent_at_seen, true).then_some("/sent_at"));
+                self.items.sent_at = map.next_value()?;
+                continue;
+            }
             if key != "events" {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
-            twice |= std::mem::replace(&mut seen, true);
+            twice = twice.or(std::mem::replace(&mut events_seen, true).then_some("/events"));
             let value: &'a RawValue = map.next_value()?;
             if value.get().starts_with('[') {
                 let mut parser = serde_json::Deserializer::from_str(value.get());
@@ -140,6 +161,20 @@ mod tests {
         for body in [&b"{\"events\":[{]}"[..], b"{\"events\":[]} 1", b"{\"events\":[],\"events\":[]}", b"[]", b""] {
             assert!(items(body, 3).is_err(), "{body:?}");
         }
+    }
+
+    #[test]
+    fn an_array_is_cut_apart_too_and_sent_at_is_found() {
+        let found = elements(br#" [{"a":1}, 2] "#, 3).expect("valid");
+        assert_eq!(found.events.map(|events| events.len()), Some(2));
+        assert!(elements(br#"[1,2]"#, 1).expect("valid").too_many);
+        for body in [&b"[1"[..], b"[1] 2", b"{}", b""] {
+            assert!(elements(body, 3).is_err(), "{body:?}");
+        }
+        let found = items(br#"{"sent_at":5,"events":[]}"#, 3).expect("valid");
+        assert_eq!(found.sent_at.map(|raw| raw.get()), Some("5"));
+        assert!(items(br#"{"sent_at":null}"#, 3).expect("valid").sent_at.is_none());
+        assert!(items(br#"{"sent_at":1,"sent_at":1}"#, 3).is_err());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::domain::outcome::Fault;
 
 pub use draft::{Draft, draft};
-pub use items::{Items, items};
+pub use items::{Items, elements, items};
 pub use lint::{MAX_DEPTH, MAX_DIGITS, lint};
 
 /// Why a text is not usable as JSON, and where.
@@ -28,15 +28,19 @@ impl Malformed {
     }
 }
 
-/// The bytes as text, without a byte order mark.
+/// The bytes as the text of one JSON object, without a byte order mark.
 fn text(bytes: &[u8]) -> Result<&str, Malformed> {
+    begins_with(bytes, b'{', ("object", "must be a JSON object"))
+}
+
+fn begins_with<'a>(bytes: &'a [u8], opening: u8, rule: (&'static str, &'static str)) -> Result<&'a str, Malformed> {
     if bytes.starts_with(b"\xEF\xBB\xBF") {
         return Err(Malformed::new("", "bom", "must not begin with a byte order mark"));
     }
     let text = std::str::from_utf8(bytes).map_err(|_| Malformed::new("", "utf8", "must be UTF-8"))?;
     match text.trim_ascii_start().as_bytes().first() {
-        Some(b'{') => Ok(text),
-        Some(_) => Err(Malformed::new("", "object", "must be a JSON object")),
+        Some(first) if *first == opening => Ok(text),
+        Some(_) => Err(Malformed::new("", rule.0, rule.1)),
         None => Err(Malformed::new("", "empty", "must not be empty")),
     }
 }
@@ -49,7 +53,7 @@ pub(super) fn clean(bytes: &[u8]) -> Result<&str, Malformed> {
 }
 
 /// What serde_json says about broken syntax: a place, never a piece of the text.
-fn syntax(error: &serde_json::Error) -> Malformed {
+pub(super) fn syntax(error: &serde_json::Error) -> Malformed {
     let reason = if error.is_eof() {
         format!("ends too early, at line {} column {}", error.line(), error.column())
     } else {

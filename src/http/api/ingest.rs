@@ -3,18 +3,24 @@
 
 use std::sync::Arc;
 
+use poem_openapi::param::Query;
 use poem_openapi::{ApiResponse, OpenApi};
 
 use super::super::answer::{AcceptedBody, BatchBody, BatchStatus, ItemStatus, Reply};
+use super::super::beacon::BeaconCaller;
 use super::super::caller::{Caller, EventsWrite};
 use super::super::failure::{Failure, Write};
+use super::super::media::Media;
 use super::super::outcome;
-use super::super::payload::{ManyEvents, OneEvent, Raw};
+use super::super::payload::{AnyEvents, BeaconEvents, ManyEvents, OneEvent, Raw};
 use super::super::problem::Problem;
+use super::super::stored_wait::{Wait, all_stored};
+use super::super::text::Time;
 use super::Group;
+use crate::domain::id::EventId;
 use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
-use crate::ingest::{Call, Item};
+use crate::ingest::{Call, Form, Item, Layout};
 
 /// `POST /v1/events` and its kin.
 pub(in super::super) struct IngestApi;
@@ -22,6 +28,9 @@ pub(in super::super) struct IngestApi;
 /// An event that was taken.
 #[derive(ApiResponse)]
 enum Accepted {
+    /// The event is stored, as `wait=stored` asked
+    #[oai(status = 200)]
+    Stored(Reply<AcceptedBody>),
     /// The log has the event on all in-sync replicas
     #[oai(status = 202)]
     Accepted(Reply<AcceptedBody>),
@@ -29,7 +38,10 @@ enum Accepted {
 
 /// A batch of which something was taken.
 #[derive(ApiResponse)]
-enum Batch {
+pub(super) enum Batch {
+    /// Nothing was refused and every event is stored, as `wait=stored` asked
+    #[oai(status = 200)]
+    Stored(Reply<BatchBody>),
     /// Nothing was refused
     #[oai(status = 202)]
     Accepted(Reply<BatchBody>),
@@ -38,61 +50,197 @@ enum Batch {
     Partial(Reply<BatchBody>),
 }
 
+/// What would become of events.
+#[derive(ApiResponse)]
+enum Verdict {
+    /// Nothing would be refused
+    #[oai(status = 200)]
+    Sound(Reply<BatchBody>),
+    /// Some events would be refused; `results` says which and why
+    #[oai(status = 207)]
+    Partial(Reply<BatchBody>),
+}
+
 #[OpenApi(tag = "Group::Ingest")]
 impl IngestApi {
     /// Send one event
     ///
-    /// Needs the scope `events:write`. Answered once the log has the event on all in-sync replicas.
+    /// Needs the scope `events:write`. Answered once the log has the event on all in-sync replicas. Takes a CloudEvent too,
+    /// structured or in binary mode.
     #[oai(path = "/v1/events", method = "post", operation_id = "postEvent")]
-    async fn event(&self, caller: Caller<EventsWrite>, body: Raw<OneEvent>) -> Result<Accepted, Failure<Write>> {
-        single(caller, body).await
+    async fn event(
+        &self,
+        caller: Caller<EventsWrite>,
+        /// `stored`: wait up to 5 seconds until the event is in the store
+        wait: Query<Option<Wait>>,
+        /// What your clock said when you sent this: its difference to ours is added to the time of the event
+        sent_at: Query<Option<Time>>,
+        body: Raw<OneEvent>,
+    ) -> Result<Accepted, Failure<Write>> {
+        single(caller, wait.0, sent_at.0, body).await
     }
 
     /// Send one event (alias of `/v1/events`)
     ///
     /// Needs the scope `events:write`.
     #[oai(path = "/events", method = "post", operation_id = "postEventAlias")]
-    async fn event_alias(&self, caller: Caller<EventsWrite>, body: Raw<OneEvent>) -> Result<Accepted, Failure<Write>> {
-        single(caller, body).await
+    async fn event_alias(
+        &self,
+        caller: Caller<EventsWrite>,
+        /// `stored`: wait up to 5 seconds until the event is in the store
+        wait: Query<Option<Wait>>,
+        /// What your clock said when you sent this: its difference to ours is added to the time of the event
+        sent_at: Query<Option<Time>>,
+        body: Raw<OneEvent>,
+    ) -> Result<Accepted, Failure<Write>> {
+        single(caller, wait.0, sent_at.0, body).await
     }
 
-    /// Send up to 1,000 events
+    /// Send up to 1,000 events, or 10,000 as lines
     ///
     /// Needs the scope `events:write`. Events end one by one: `results` has a line for each, in order. When none was taken the
-    /// answer is a problem that carries the same `results`.
+    /// answer is a problem that carries the same `results`. Lines (NDJSON) are taken while they come: when the body turns out too
+    /// large, too slow or broken, what was taken before keeps its result and a last line stands for all that was not read.
     #[oai(path = "/v1/events/batch", method = "post", operation_id = "postEventBatch")]
-    async fn batch(&self, caller: Caller<EventsWrite>, body: Raw<ManyEvents>) -> Result<Batch, Failure<Write>> {
-        let items = caller.components.ingest.batch(&call(&caller), &body.bytes).await.map_err(Problem::from)?;
-        let body = outcome::batch(items, &caller.context.request_id)?;
+    async fn batch(
+        &self,
+        caller: Caller<EventsWrite>,
+        /// `stored`: wait up to 5 seconds until the events are in the store
+        wait: Query<Option<Wait>>,
+        /// What your clock said when you sent this: its difference to ours is added to the times of the events; `sent_at` in
+        /// the body comes first
+        sent_at: Query<Option<Time>>,
+        body: Raw<ManyEvents>,
+    ) -> Result<Batch, Failure<Write>> {
+        many(&caller, wait.0, sent_at.0, body).await
+    }
+
+    /// Try events without sending them
+    ///
+    /// Needs the scope `events:write`. Says what posting the same event or batch would answer; nothing is published, counted
+    /// or charged, and there are no receipts.
+    #[oai(path = "/v1/events/validate", method = "post", operation_id = "validateEvents")]
+    async fn validate(
+        &self,
+        caller: Caller<EventsWrite>,
+        /// What your clock said when you sent this
+        sent_at: Query<Option<Time>>,
+        body: Raw<AnyEvents>,
+    ) -> Result<Verdict, Failure<Write>> {
+        let layout = body.layout(Layout::Either);
+        let bytes = body.inflow.whole().await?;
+        let call = call(&caller, sent_at.0);
+        let items = caller.components.ingest.validate(&call, layout, &bytes).map_err(Problem::from)?;
+        let body = outcome::batch(items, None, &caller.context.request_id)?;
         Ok(match body.status {
-            BatchStatus::Accepted => Batch::Accepted(Reply(body)),
-            BatchStatus::Partial => Batch::Partial(Reply(body)),
+            BatchStatus::Accepted => Verdict::Sound(Reply(body)),
+            BatchStatus::Partial => Verdict::Partial(Reply(body)),
         })
+    }
+
+    /// Send events from a page that is being left
+    ///
+    /// For `navigator.sendBeacon`: JSON as `text/plain`, one event or a batch object, and the token in the query. The token must
+    /// have the scope `events:write` and no other.
+    #[oai(path = "/v1/beacon", method = "post", operation_id = "postBeacon")]
+    async fn beacon(&self, caller: BeaconCaller, body: Raw<BeaconEvents>) -> Result<Batch, Failure<Write>> {
+        let BeaconCaller(caller) = caller;
+        let layout = body.layout(Layout::Either);
+        let bytes = body.inflow.whole().await?;
+        let items = caller.components.ingest.batch(&call(&caller, None), layout, &bytes).await;
+        answer(&caller, None, items.map_err(Problem::from)?, None).await
     }
 }
 
-async fn single(caller: Caller<EventsWrite>, body: Raw<OneEvent>) -> Result<Accepted, Failure<Write>> {
-    let item = caller.components.ingest.single(&call(&caller), &body.bytes).await.map_err(Problem::from)?;
+async fn single(
+    caller: Caller<EventsWrite>,
+    wait: Option<Wait>,
+    sent_at: Option<Time>,
+    body: Raw<OneEvent>,
+) -> Result<Accepted, Failure<Write>> {
+    let (form, bytes) = body.event().await?;
+    let call = call(&caller, sent_at);
+    let item = caller.components.ingest.single(&call, form, &bytes).await.map_err(Problem::from)?;
     match item {
         Item { outcome: Outcome::Accepted, event_id: Some(event_id), receipt: Some(receipt), .. } => {
-            Ok(Accepted::Accepted(Reply(AcceptedBody {
+            let reply = Reply(AcceptedBody {
                 status: ItemStatus::Accepted,
                 event_id: event_id.as_str().to_owned(),
                 partition: receipt.partition,
                 offset: receipt.offset,
                 receipt: receipt.to_string(),
                 request_id: caller.context.request_id.to_string(),
-            })))
+            });
+            let stored = wait.is_some() && all_stored(&caller, &[event_id]).await;
+            Ok(if stored { Accepted::Stored(reply) } else { Accepted::Accepted(reply) })
         }
         refused => Err(outcome::single(refused).into()),
     }
 }
 
-fn call(caller: &Caller<EventsWrite>) -> Call {
-    Call {
+async fn many(
+    caller: &Caller<EventsWrite>,
+    wait: Option<Wait>,
+    sent_at: Option<Time>,
+    body: Raw<ManyEvents>,
+) -> Result<Batch, Failure<Write>> {
+    if body.media == Media::Ndjson {
+        return lines(caller, wait, call(caller, sent_at), body).await;
+    }
+    let layout = body.layout(Layout::Many(Form::Event));
+    let bytes = body.inflow.whole().await?;
+    let items = caller.components.ingest.batch(&call(caller, sent_at), layout, &bytes).await;
+    answer(caller, wait, items.map_err(Problem::from)?, None).await
+}
+
+async fn lines(
+    caller: &Caller<EventsWrite>,
+    wait: Option<Wait>,
+    call: Call,
+    mut body: Raw<ManyEvents>,
+) -> Result<Batch, Failure<Write>> {
+    let mut lines = caller.components.ingest.lines(call);
+    let stopped = loop {
+        match body.inflow.next().await {
+            Ok(Some(piece)) => {
+                if let Err(refusal) = lines.feed(&piece).await {
+                    break Some(Problem::from(refusal));
+                }
+            }
+            Ok(None) => break None,
+            Err(problem) => break Some(problem),
+        }
+    };
+    let (items, refusal) = lines.finish(stopped.is_none()).await;
+    answer(caller, wait, items, stopped.or_else(|| refusal.map(Problem::from))).await
+}
+
+async fn answer(
+    caller: &Caller<EventsWrite>,
+    wait: Option<Wait>,
+    items: Vec<Item>,
+    unread: Option<Problem>,
+) -> Result<Batch, Failure<Write>> {
+    let accepted = |item: &Item| item.event_id.clone().filter(|_| item.outcome == Outcome::Accepted);
+    let ids: Vec<EventId> = if wait.is_some() { items.iter().filter_map(accepted).collect() } else { Vec::new() };
+    let body = outcome::batch(items, unread, &caller.context.request_id)?;
+    Ok(match body.status {
+        BatchStatus::Partial => Batch::Partial(Reply(body)),
+        BatchStatus::Accepted if wait.is_some() && all_stored(caller, &ids).await => Batch::Stored(Reply(body)),
+        BatchStatus::Accepted => Batch::Accepted(Reply(body)),
+    })
+}
+
+fn call(caller: &Caller<EventsWrite>, sent_at: Option<Time>) -> Call {
+    let call = Call {
         tenant: Arc::clone(&caller.tenant),
         request_id: Arc::clone(&caller.context.request_id),
         traceparent: caller.context.traceparent.clone(),
         received_at: Timestamp::now(),
+        skew_micros: 0,
+    };
+    match sent_at {
+        Some(Time(sent_at)) => call.sent_at(sent_at),
+        None => call,
     }
 }

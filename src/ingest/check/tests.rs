@@ -17,7 +17,7 @@ fn call() -> Call {
         operator: false,
         expires_at: now,
     };
-    Call { tenant: Arc::new(tenant), request_id: "r".into(), traceparent: None, received_at: now }
+    Call { tenant: Arc::new(tenant), request_id: "r".into(), traceparent: None, received_at: now, skew_micros: 0 }
 }
 
 fn rules(change: impl FnOnce(&mut IngestConfig)) -> Rules {

@@ -53,6 +53,8 @@ macro_rules! columns {
 
 const ONE: &str = concat!("SELECT ", columns!(), " FROM events WHERE account_id = $1 AND event_id = $2");
 
+const AMONG: &str = "SELECT count(*) FROM events WHERE account_id = $1 AND event_id = ANY($2)";
+
 const PAGE: &str = concat!(
     "SELECT ",
     columns!(),
@@ -71,6 +73,16 @@ pub(in crate::store) async fn one(
 ) -> Result<Option<StoredEvent>, Error> {
     let row = sqlx::query(ONE).bind(account.as_str()).bind(id.as_str()).fetch_optional(connection).await?;
     row.as_ref().map(stored_event).transpose()
+}
+
+pub(in crate::store) async fn among(
+    connection: &mut PgConnection,
+    account: &AccountId,
+    ids: &[EventId],
+) -> Result<usize, Error> {
+    let ids: Vec<&str> = ids.iter().map(EventId::as_str).collect();
+    let row = sqlx::query(AMONG).bind(account.as_str()).bind(ids).fetch_one(connection).await?;
+    Ok(usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or_default())
 }
 
 pub(in crate::store) async fn page(

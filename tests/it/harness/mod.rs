@@ -3,11 +3,13 @@
 mod app;
 mod client;
 mod engines;
+mod pack;
 
 use std::time::{Duration, Instant};
 
 pub use app::{TestApp, token};
-pub use client::{Answer, Client};
+pub use client::{Answer, Client, send};
+pub use pack::{CODINGS, pack};
 
 /// How long a condition may take to come true before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);

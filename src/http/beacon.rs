@@ -1,0 +1,68 @@
+//! Who calls from a browser that sends no headers of its own (`navigator.sendBeacon`). Invariant: a token in a query may do nothing
+//! but send events, because queries end up in logs and histories; and it is read from the query here only.
+
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaSecurityScheme, Registry};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+
+use super::caller::{Caller, EventsWrite};
+use super::problem::{Code, Problem};
+use crate::domain::tenant::{Scope, Scopes};
+
+const SCHEME: &str = "beacon";
+const PARAMETER: &str = "access_token";
+const CHALLENGE: &str = "Bearer realm=\"weir\"";
+
+/// A caller whose token came in the query.
+pub(super) struct BeaconCaller(pub(super) Caller<EventsWrite>);
+
+impl BeaconCaller {
+    async fn enter(request: &Request) -> Result<Self, Problem> {
+        let parameters: Vec<(String, String)> = request.params().unwrap_or_default();
+        let mut tokens = parameters.iter().filter(|(name, _)| name == PARAMETER).map(|(_, value)| value);
+        let (Some(token), None) = (tokens.next(), tokens.next()) else {
+            return Err(Problem::unauthorized("send one access_token in the query", CHALLENGE));
+        };
+        let caller = Caller::with_token(request, token).await?;
+        if caller.tenant.operator || caller.tenant.scopes != Scopes::parse(Scope::EventsWrite.as_str()) {
+            let detail = "a token in a query must have the scope events:write and no other";
+            return Err(Problem::new(Code::Forbidden, detail));
+        }
+        Ok(Self(caller))
+    }
+}
+
+impl<'a> ApiExtractor<'a> for BeaconCaller {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        registry.create_security_scheme(
+            SCHEME,
+            MetaSecurityScheme {
+                ty: "apiKey",
+                description: Some("A JWT whose only scope is `events:write`, in the query."),
+                name: Some(PARAMETER),
+                key_in: Some("query"),
+                scheme: None,
+                bearer_format: None,
+                flows: None,
+                openid_connect_url: None,
+            },
+        );
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![SCHEME]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(Self::enter(request).await?)
+    }
+}
