@@ -29,9 +29,7 @@ pub(super) fn send_and_wait(url: &str, token: &str) -> Result<String> {
     if stored.is_none() {
         bail!("the event was accepted but {event} does not show it");
     }
-    // The receipt makes the summary skip what it has cached from before this event.
-    let receipt = answer.json()["receipt"].as_str().map(|receipt| format!("?min_receipt={}", encoded(receipt)));
-    let summary = format!("{url}/v1/accounts/{ACCOUNT}/summary{}", receipt.unwrap_or_default());
+    let summary = format!("{url}/v1/accounts/{ACCOUNT}/summary");
     let mut last = None;
     let total = poll(COUNTED, || {
         let answer = client::get(&summary, Some(token)).ok()?;
@@ -58,12 +56,12 @@ pub(super) fn test_event(dir: &Path) -> Result<()> {
     show(&client::post(&format!("{url}/v1/events"), &token, EVENT)?)
 }
 
-/// `test-metrics`: the signups of the last day by channel.
+/// `test-metrics`: what the account has sent in the last hour, by name.
 pub(super) fn test_metrics(dir: &Path) -> Result<()> {
     let (url, token) = (environment::read(dir, "WEIR_URL")?, environment::read(dir, "WEIR_TOKEN")?);
     let now = unix_seconds();
-    let range = format!("from={}&to={now}", now.saturating_sub(86_400));
-    show(&client::get(&format!("{url}/v1/metrics?event_name=signup&{range}&group_by=channel"), Some(&token))?)
+    let range = format!("from={}&to={now}", now.saturating_sub(3_600));
+    show(&client::get(&format!("{url}/v1/accounts/{ACCOUNT}/summary?{range}"), Some(&token))?)
 }
 
 /// `health` and `ready`.
@@ -82,20 +80,4 @@ fn show(answer: &Answer) -> Result<()> {
 #[allow(clippy::disallowed_methods, reason = "the one clock of this tool; the service's own is out of its reach")]
 fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// Percent-encodes everything that is not plainly safe in a query.
-fn encoded(text: &str) -> String {
-    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|byte| if safe(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_receipt_survives_the_query() {
-        assert_eq!(encoded("a+b/c=~"), "a%2Bb%2Fc%3D~");
-    }
 }

@@ -94,7 +94,7 @@ fn suggest(server: &Server, token: &str) {
     out::line("Try next:");
     for (command, does) in [
         ("make test-event", "send another event"),
-        ("make test-metrics", "ask for its metrics"),
+        ("make test-metrics", "see what it has sent"),
         ("make load-test", "see what this machine can take"),
         (". .weir/env", "WEIR_URL, WEIR_TOKEN and the rest for your own commands"),
         ("make down", "stop; data stay"),
