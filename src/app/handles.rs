@@ -15,12 +15,13 @@ use crate::http::Components;
 use crate::ingest::Ingest;
 use crate::kafka::{Consumer, Producer};
 use crate::query::Queries;
+use crate::store::lanes::LaneStore;
 use crate::store::{ApiStore, WorkerStore};
 use crate::telemetry::health::Health;
 use crate::worker::Worker;
 
 use super::alarm::Alarm;
-use super::{Roles, Running};
+use super::{Roles, Running, lanes};
 
 pub(super) struct Handles {
     pub(super) health: Health,
@@ -32,6 +33,7 @@ pub(super) struct Handles {
 struct Api {
     auth: Auth,
     store: ApiStore,
+    lanes: LaneStore,
     cache: Cache,
 }
 
@@ -61,9 +63,15 @@ impl Handles {
     }
 
     /// What the door stands on, where this process has one.
-    pub(super) fn components(&self, config: &Config) -> Option<Arc<Components>> {
+    pub(super) fn components(
+        &self,
+        config: &Config,
+        tasks: &TaskTracker,
+        background: &CancellationToken,
+    ) -> Option<Arc<Components>> {
         let api = self.api.as_ref()?;
         let ingest = Ingest::new(config, Arc::clone(&self.producer) as _);
+        tasks.spawn(lanes::watch(Arc::clone(ingest.lanes()), api.lanes.clone(), background.clone()));
         Some(Arc::new(Components {
             auth: api.auth.clone(),
             ingest: Arc::new(ingest),
@@ -110,6 +118,7 @@ impl Api {
     ) -> anyhow::Result<Self> {
         let auth = Auth::start(&config.auth, tasks, background).await.context("tokens cannot be verified")?;
         let store = ApiStore::open(&config.database).map_err(anyhow::Error::from_boxed).context("DATABASE_URL")?;
+        let lanes = LaneStore::open(&config.database).map_err(anyhow::Error::from_boxed).context("DATABASE_URL")?;
         let cache = Cache::open(&config.redis).context("REDIS_URL")?;
         let (probed_auth, probed_store, probed_cache) = (auth.clone(), store.clone(), cache.clone());
         health.register("tokens", true, move || {
@@ -124,7 +133,7 @@ impl Api {
             let cache = probed_cache.clone();
             Box::pin(async move { cache.probe().await.map_err(|_| "no answer from Redis".to_owned()) })
         });
-        Ok(Self { auth, store, cache })
+        Ok(Self { auth, store, lanes, cache })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod alarm;
 mod handles;
+mod lanes;
 mod listen;
 mod roles;
 mod stop;
@@ -56,7 +57,7 @@ impl App {
             })
             .await?
         };
-        let public = match handles.components(&config) {
+        let public = match handles.components(&config, &tasks, &background) {
             Some(components) => Some(
                 Listening::start(config.http.listen, &tasks, &alarm, |listener, stop| {
                     http::serve_public(listener, components, stop)

@@ -1,4 +1,4 @@
-//! From a request's body to answers, one per event: decode → check → seal → publish → answer.
+//! From a request's body to answers, one per event: decode → check → choose a lane → seal → publish → answer.
 //!
 //! Invariant: every event of a body ends in exactly one [`Outcome`], told in the order of the body and counted once, also when
 //! the caller goes away in the middle; `Accepted` means the log has it on all in-sync replicas.
@@ -6,6 +6,7 @@
 mod admission;
 mod answer;
 mod check;
+pub mod lanes;
 mod metrics;
 mod seal;
 
@@ -26,6 +27,7 @@ use crate::kafka::{Publish, Record};
 
 use admission::Admission;
 use check::{Broken, Rules, check};
+use lanes::Lanes;
 
 pub use answer::{Item, Refusal};
 
@@ -51,7 +53,7 @@ pub struct Ingest {
 struct Shared {
     rules: Rules,
     publisher: Arc<dyn Publish>,
-    topic: Arc<str>,
+    lanes: Arc<Lanes>,
     ack_timeout: Duration,
 }
 
@@ -59,8 +61,13 @@ impl Ingest {
     /// Rules, topic and deadline from the configuration, records by `publisher`.
     pub fn new(config: &Config, publisher: Arc<dyn Publish>) -> Self {
         let rules = Rules::new(&config.ingest, config.database.retention_days);
-        let topic = config.kafka.kafka_topic.as_str().into();
-        Self { shared: Arc::new(Shared { rules, publisher, topic, ack_timeout: config.kafka.ack_timeout() }) }
+        let lanes = Arc::new(Lanes::new(&config.kafka, &config.lanes));
+        Self { shared: Arc::new(Shared { rules, publisher, lanes, ack_timeout: config.kafka.ack_timeout() }) }
+    }
+
+    /// The lanes, for whoever knows what is stored. Until they are told, everybody stays in the standard lane.
+    pub fn lanes(&self) -> &Arc<Lanes> {
+        &self.shared.lanes
     }
 
     /// Takes one event.
@@ -144,16 +151,19 @@ impl Ingest {
         if events.is_empty() {
             return Vec::new();
         }
-        let seal = seal::Seal::new(call, &self.shared.topic);
+        let (lanes, account) = (&self.shared.lanes, &call.tenant.account_id);
+        let lane = lanes.of(account);
+        let seal = seal::Seal::new(call, lane, lanes.topic(lane));
         let records: Vec<Record> = events.iter().map(|event| seal.record(event)).collect();
         let ids: Vec<EventId> = events.into_iter().map(|event| event.event_id).collect();
         let deadline = Instant::now() + self.shared.ack_timeout;
         let results = self.shared.publisher.publish(records, deadline).await;
+        lanes.published(account, lane, results.iter().flatten().copied(), Timestamp::now());
         let mut results = results.into_iter();
         ids.into_iter()
             .map(|id| {
                 let item = match results.next() {
-                    Some(result) => Item::published(id, &self.shared.topic, result),
+                    Some(result) => Item::published(id, lanes.topic(lane), result),
                     None => Item::unknown(Some(id)),
                 };
                 admission.ended(item.outcome);

@@ -7,12 +7,14 @@
 //! | make the schema | [`migrate`] |
 //! | write a batch (worker) | [`worker_store`], `write/` |
 //! | read one account (API) | [`api_store`], `read/` |
+//! | lanes: what is stored, who is pinned, who moved | [`lanes`] |
 //! | hold connections to their deadlines | `lease` |
 //! | say what a failure means | [`error`] |
 
 pub mod api_store;
 pub mod error;
 mod fail_point;
+pub mod lanes;
 mod lease;
 mod metrics;
 pub mod migrate;

@@ -12,7 +12,9 @@ use super::super::outcome;
 use super::super::payload::{ManyEvents, OneEvent, Raw};
 use super::super::problem::Problem;
 use super::Group;
+use crate::domain::lane::Lane;
 use crate::domain::outcome::Outcome;
+use crate::domain::receipt::Receipt;
 use crate::domain::time::Timestamp;
 use crate::ingest::{Call, Item};
 
@@ -24,7 +26,12 @@ pub(in super::super) struct IngestApi;
 enum Accepted {
     /// The log has the event on all in-sync replicas
     #[oai(status = 202)]
-    Accepted(Reply<AcceptedBody>),
+    Accepted(
+        Reply<AcceptedBody>,
+        /// Which lane the account's events take: `standard`, or `bulk` while it has a backlog
+        #[oai(header = "X-Weir-Lane")]
+        String,
+    ),
 }
 
 /// A batch of which something was taken.
@@ -32,10 +39,20 @@ enum Accepted {
 enum Batch {
     /// Nothing was refused
     #[oai(status = 202)]
-    Accepted(Reply<BatchBody>),
+    Accepted(
+        Reply<BatchBody>,
+        /// Which lane the account's events take: `standard`, or `bulk` while it has a backlog
+        #[oai(header = "X-Weir-Lane")]
+        String,
+    ),
     /// Some events were refused; `results` says which and why
     #[oai(status = 207)]
-    Partial(Reply<BatchBody>),
+    Partial(
+        Reply<BatchBody>,
+        /// Which lane the account's events take: `standard`, or `bulk` while it has a backlog
+        #[oai(header = "X-Weir-Lane")]
+        String,
+    ),
 }
 
 #[OpenApi(tag = "Group::Ingest")]
@@ -63,10 +80,11 @@ impl IngestApi {
     #[oai(path = "/v1/events/batch", method = "post", operation_id = "postEventBatch")]
     async fn batch(&self, caller: Caller<EventsWrite>, body: Raw<ManyEvents>) -> Result<Batch, Failure<Write>> {
         let items = caller.components.ingest.batch(&call(&caller), &body.bytes).await.map_err(Problem::from)?;
+        let lane = items.iter().find_map(|item| item.receipt.as_ref()).map_or(Lane::Standard, lane_of).to_string();
         let body = outcome::batch(items, &caller.context.request_id)?;
         Ok(match body.status {
-            BatchStatus::Accepted => Batch::Accepted(Reply(body)),
-            BatchStatus::Partial => Batch::Partial(Reply(body)),
+            BatchStatus::Accepted => Batch::Accepted(Reply(body), lane),
+            BatchStatus::Partial => Batch::Partial(Reply(body), lane),
         })
     }
 }
@@ -75,17 +93,22 @@ async fn single(caller: Caller<EventsWrite>, body: Raw<OneEvent>) -> Result<Acce
     let item = caller.components.ingest.single(&call(&caller), &body.bytes).await.map_err(Problem::from)?;
     match item {
         Item { outcome: Outcome::Accepted, event_id: Some(event_id), receipt: Some(receipt), .. } => {
-            Ok(Accepted::Accepted(Reply(AcceptedBody {
+            let body = AcceptedBody {
                 status: ItemStatus::Accepted,
                 event_id: event_id.as_str().to_owned(),
                 partition: receipt.partition,
                 offset: receipt.offset,
                 receipt: receipt.to_string(),
                 request_id: caller.context.request_id.to_string(),
-            })))
+            };
+            Ok(Accepted::Accepted(Reply(body), lane_of(&receipt).to_string()))
         }
         refused => Err(outcome::single(refused).into()),
     }
+}
+
+fn lane_of(receipt: &Receipt) -> Lane {
+    Lane::of_topic(&receipt.topic)
 }
 
 fn call(caller: &Caller<EventsWrite>) -> Call {
