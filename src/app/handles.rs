@@ -9,11 +9,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Auth;
 use crate::cache::Cache;
+use crate::cache::limiter::Windows;
 use crate::config::Config;
 use crate::dlq::DeadLetters;
 use crate::http::Components;
 use crate::ingest::Ingest;
 use crate::kafka::{Consumer, Producer};
+use crate::limit::{Limiter, Quotas};
 use crate::query::Queries;
 use crate::store::{ApiStore, WorkerStore};
 use crate::telemetry::health::Health;
@@ -33,6 +35,7 @@ struct Api {
     auth: Auth,
     store: ApiStore,
     cache: Cache,
+    limiter: Limiter,
 }
 
 impl Handles {
@@ -66,6 +69,7 @@ impl Handles {
         let ingest = Ingest::new(config, Arc::clone(&self.producer) as _);
         Some(Arc::new(Components {
             auth: api.auth.clone(),
+            limiter: api.limiter.clone(),
             ingest: Arc::new(ingest),
             queries: Arc::new(Queries::new(api.store.clone(), api.cache.clone(), &config.query)),
             health: self.health.clone(),
@@ -124,7 +128,10 @@ impl Api {
             let cache = probed_cache.clone();
             Box::pin(async move { cache.probe().await.map_err(|_| "no answer from Redis".to_owned()) })
         });
-        Ok(Self { auth, store, cache })
+        let windows = Windows::open(&config.redis).context("REDIS_URL")?;
+        let quotas = Arc::new(Quotas::new(config.limit.default_quota()));
+        let limiter = Limiter::start(&config.limit, Some(windows), quotas, tasks, background.clone());
+        Ok(Self { auth, store, cache, limiter })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Third step of a request that sends something: its body. Invariant: never more bytes than the cap are held, never longer than
 //! the deadlines waited, and what can be refused by a header is refused before a byte is read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,6 +11,10 @@ use poem::{Request, RequestBody};
 use tokio::time::{Instant, timeout_at};
 
 use super::problem::{Code, Problem};
+use crate::limit::{Held, Pass, Resource};
+
+/// Room is made in steps of this many bytes.
+const STEP: usize = 64 * 1024;
 
 /// Bounds of one body.
 #[derive(Debug, Clone, Copy)]
@@ -22,8 +27,39 @@ pub(super) struct Bounds {
     pub(super) deadline: Instant,
 }
 
-/// Reads a JSON body whole.
-pub(super) async fn read_json(request: &Request, body: &mut RequestBody, bounds: Bounds) -> Result<Bytes, Problem> {
+/// The part of the account's and everybody's memory that one body takes, until it is dropped.
+pub(super) struct Room {
+    pass: Arc<Pass>,
+    held: Vec<Held>,
+    bytes: usize,
+}
+
+impl Room {
+    /// No room yet.
+    pub(super) fn new(pass: Arc<Pass>) -> Self {
+        Self { pass, held: Vec::new(), bytes: 0 }
+    }
+
+    /// Makes it at least so large; a body that did not say its length takes room in steps.
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Problem> {
+        if bytes <= self.bytes {
+            return Ok(());
+        }
+        let more = if self.held.is_empty() { bytes } else { (bytes - self.bytes).max(STEP) };
+        let held = self.pass.hold(Resource::Body, more).map_err(Problem::no_room)?;
+        self.held.push(held);
+        self.bytes += more;
+        Ok(())
+    }
+}
+
+/// Reads a JSON body whole; `grow` makes room for so many bytes, or says why not.
+pub(super) async fn read_json(
+    request: &Request,
+    body: &mut RequestBody,
+    bounds: Bounds,
+    mut grow: impl FnMut(usize) -> Result<(), Problem>,
+) -> Result<Bytes, Problem> {
     let headers = request.headers();
     if !is_json(headers) {
         return Err(Problem::new(Code::UnsupportedMediaType, "send Content-Type: application/json"));
@@ -38,10 +74,16 @@ pub(super) async fn read_json(request: &Request, body: &mut RequestBody, bounds:
     let body = body.take().map_err(|_| Problem::new(Code::Internal, ""))?;
     // Below the cap, so it fits.
     let expected = declared.map_or(0, |length| usize::try_from(length).unwrap_or_default());
-    collect(body.into_bytes_stream(), expected, bounds).await
+    grow(expected)?;
+    collect(body.into_bytes_stream(), expected, bounds, grow).await
 }
 
-async fn collect<S, E>(chunks: S, expected: usize, bounds: Bounds) -> Result<Bytes, Problem>
+async fn collect<S, E>(
+    chunks: S,
+    expected: usize,
+    bounds: Bounds,
+    mut grow: impl FnMut(usize) -> Result<(), Problem>,
+) -> Result<Bytes, Problem>
 where
     S: futures_util::Stream<Item = Result<Bytes, E>>,
 {
@@ -59,6 +101,7 @@ where
         if first.len() + rest.len() + chunk.len() > bounds.max_bytes {
             return Err(too_large(bounds));
         }
+        grow(first.len() + rest.len() + chunk.len())?;
         if rest.is_empty() && first.is_empty() {
             // Most bodies are one chunk and are never copied.
             first = chunk;
@@ -93,7 +136,7 @@ fn encoded(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -118,9 +161,11 @@ mod tests {
 
     #[tokio::test]
     async fn chunks_are_joined_up_to_the_cap() {
-        let whole = collect(stream::iter(chunks(&["12", "345", "67890"])), 0, bounds()).await.expect("body");
+        let whole =
+            collect(stream::iter(chunks(&["12", "345", "67890"])), 0, bounds(), |_| Ok(())).await.expect("body");
         assert_eq!(whole, "1234567890");
-        let over = collect(stream::iter(chunks(&["12345", "678901"])), 0, bounds()).await.expect_err("too large");
+        let over =
+            collect(stream::iter(chunks(&["12345", "678901"])), 0, bounds(), |_| Ok(())).await.expect_err("too large");
         assert_eq!(over.code, Code::BodyTooLarge);
     }
 
@@ -128,7 +173,7 @@ mod tests {
     async fn a_pause_and_a_drip_are_both_cut() {
         let start = Instant::now();
         let silent = stream::pending::<Result<Bytes, Infallible>>();
-        assert_eq!(collect(silent, 0, bounds()).await.expect_err("stalled").code, Code::BodyTimeout);
+        assert_eq!(collect(silent, 0, bounds(), |_| Ok(())).await.expect_err("stalled").code, Code::BodyTimeout);
         assert!((STALL..STALL * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
 
         let start = Instant::now();
@@ -136,7 +181,7 @@ mod tests {
             tokio::time::sleep(STALL / 4).await;
             Some((Ok::<_, Infallible>(Bytes::from_static(b"x")), ()))
         }));
-        assert_eq!(collect(drip, 0, bounds()).await.expect_err("dripped").code, Code::BodyTimeout);
+        assert_eq!(collect(drip, 0, bounds(), |_| Ok(())).await.expect_err("dripped").code, Code::BodyTimeout);
         assert!(start.elapsed() >= STALL * 2);
     }
 

@@ -11,6 +11,7 @@ use uuid::Builder;
 
 use super::problem::{Code, Problem};
 use crate::domain::time::Timestamp;
+use crate::limit::{Fields, Pass};
 
 /// Route label of requests that match no operation: a million random paths are one time series.
 const UNMATCHED: &str = "unmatched";
@@ -29,6 +30,13 @@ pub(super) struct RequestContext {
     /// When its answer is due.
     pub(super) deadline: Instant,
     operation: OnceLock<&'static str>,
+    admission: OnceLock<Admission>,
+}
+
+/// What the limits said at the gate.
+enum Admission {
+    In(Arc<Pass>),
+    Out(Fields),
 }
 
 impl RequestContext {
@@ -39,6 +47,7 @@ impl RequestContext {
             traceparent: traceparent(headers),
             deadline: started + within,
             operation: OnceLock::new(),
+            admission: OnceLock::new(),
         }
     }
 
@@ -54,6 +63,35 @@ impl RequestContext {
     pub(super) fn found(&self, operation: &'static str) {
         // Routes do not nest, so the first name is the only one.
         self.operation.get_or_init(|| operation);
+    }
+
+    /// Remembers that the account let the request in; its place is given back with the context.
+    pub(super) fn entered(&self, pass: Arc<Pass>) {
+        self.admission.get_or_init(|| Admission::In(pass));
+    }
+
+    /// Remembers what to say about limits to a request that was not let in.
+    pub(super) fn limited(&self, fields: Fields) {
+        self.admission.get_or_init(|| Admission::Out(fields));
+    }
+
+    /// The request's place, once it is in.
+    ///
+    /// # Errors
+    /// An internal problem before that: a mistake of ours.
+    pub(super) fn pass(&self) -> Result<&Arc<Pass>, Problem> {
+        match self.admission.get() {
+            Some(Admission::In(pass)) => Ok(pass),
+            Some(Admission::Out(_)) | None => Err(Problem::new(Code::Internal, "")),
+        }
+    }
+
+    /// What the answer says about limits, where an account was asked for.
+    pub(super) fn limit_fields(&self) -> Option<Fields> {
+        Some(match self.admission.get()? {
+            Admission::In(pass) => pass.fields(),
+            Admission::Out(fields) => fields.clone(),
+        })
     }
 
     /// The operation id, the same word in metrics, log and document.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
-use poem::http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Body, Endpoint, Request, Response};
 use tokio::time::{Instant, timeout_at};
@@ -18,6 +18,7 @@ use super::inspect::{HeadFault, MAX_HEADERS, MAX_URI};
 use super::metrics;
 use super::problem::{Code, Problem};
 use super::refusal;
+use crate::limit::Fields;
 
 /// Wraps the routes of one listener.
 pub(super) struct Threshold<E> {
@@ -104,6 +105,9 @@ impl Visit {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
         response.headers_mut().insert(NO_SNIFF.0, NO_SNIFF.1);
+        if let Some(fields) = self.context.limit_fields() {
+            add_limits(response.headers_mut(), &fields);
+        }
         if (self.has_body || self.running.refused().is_some()) && status.as_u16() >= 400 {
             self.running.linger();
             let unread = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE);
@@ -134,6 +138,22 @@ impl Visit {
 }
 
 const NO_SNIFF: (HeaderName, HeaderValue) = (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+
+/// Every account is in the standard lane.
+const LANE: (HeaderName, HeaderValue) = (HeaderName::from_static("x-weir-lane"), HeaderValue::from_static("standard"));
+
+fn add_limits(headers: &mut HeaderMap, fields: &Fields) {
+    let texts = [("ratelimit-policy", &*fields.policy), ("ratelimit", &fields.limit)];
+    for (name, text) in texts {
+        // Empty where no policy is enforced.
+        if let Ok(value) = HeaderValue::from_str(text)
+            && !text.is_empty()
+        {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    headers.insert(LANE.0, LANE.1);
+}
 
 /// A stream keeps its connection busy to its end, or the idle clock would cut a quiet one.
 fn hold_while_streaming(response: &mut Response, running: Running) {

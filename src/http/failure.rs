@@ -27,15 +27,15 @@ pub(super) struct Read;
 pub(super) struct ReadOne;
 
 impl Statuses for Write {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 408, 413, 415, 500, 503, 504];
+    const STATUSES: &'static [u16] = &[400, 401, 402, 403, 408, 413, 415, 429, 500, 503, 504];
 }
 
 impl Statuses for Read {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 500, 503, 504];
+    const STATUSES: &'static [u16] = &[400, 401, 403, 429, 500, 503, 504];
 }
 
 impl Statuses for ReadOne {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 500, 503, 504];
+    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 429, 500, 503, 504];
 }
 
 /// A problem of an operation with the statuses `S`.
@@ -67,6 +67,7 @@ fn response(status: u16) -> MetaResponse {
     let headers = match status {
         401 => vec![header("WWW-Authenticate", "string", "How to authenticate")],
         415 => vec![header("Accept-Encoding", "string", "Content codings that are taken, when that was the reason")],
+        402 | 429 => vec![header("Retry-After", "integer", "Seconds after which what was refused fits")],
         503 => vec![header("Retry-After", "integer", "Seconds to wait before the next try")],
         _ => vec![],
     };
@@ -93,11 +94,13 @@ fn description(status: u16) -> &'static str {
     match status {
         400 => "Unparsable, or a rule is broken; `errors` says what to mend",
         401 => "No token, or one that does not convince",
+        402 => "The account's month is spent",
         403 => "The token does not allow this, or names another account",
         404 => "No such thing in this account",
         408 => "The body came too slowly",
         413 => "Too many bytes or events",
         415 => "Not JSON, or encoded",
+        429 => "The account is over a policy, named in `violated-policies`, or the address asks too often",
         500 => "A mistake of ours",
         503 => "We cannot take or answer it now; nothing was taken unless `code` is `outcome_unknown`",
         504 => "The answer took longer than this service allows",

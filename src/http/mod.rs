@@ -3,7 +3,7 @@
 //!
 //! The steps of a request: [`acceptor`] (caps) → [`socket`] (deadlines of the peer) → [`intake`]
 //! over [`inspect`] (what is no sound head) → [`door`] (context, our deadline, panics,
-//! measuring) → [`routes`] (operation, `Allow`) → [`caller`] (token, scope) → [`payload`] over [`body`] (type, size, pace) →
+//! measuring) → [`routes`] (operation, `Allow`) → [`caller`] (address, token, scope, limits) → [`payload`] over [`body`] (type, size, pace) →
 //! [`api`] (hand on) → [`outcome`] / [`answer`] or [`refusal`] / [`problem`] (word it). [`openapi`] documents the same types.
 
 mod acceptor;
@@ -45,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Auth;
 use crate::config::HttpConfig;
 use crate::ingest::Ingest;
+use crate::limit::Limiter;
 use crate::query::Queries;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::render;
@@ -56,6 +57,8 @@ use routes::{Methods, api_routes, plain};
 pub struct Components {
     /// Who calls.
     pub auth: Auth,
+    /// What accounts and addresses may take.
+    pub limiter: Limiter,
     /// Events in.
     pub ingest: Arc<Ingest>,
     /// Events and summaries out.

@@ -5,14 +5,14 @@ use poem::http::StatusCode;
 
 use super::answer::{BatchBody, BatchStatus, ItemBody, ItemStatus};
 use super::problem::{Code, Problem};
-use crate::domain::outcome::{Failure, Outcome, Rejection};
+use crate::domain::outcome::{Failure, Outcome, Policy, Rejection};
 use crate::ingest::Item;
 
 /// A batch as the client reads it.
 ///
 /// # Errors
-/// The problem that stands for the whole when nothing was taken: 503 when a retry may help, else the one status all items share,
-/// else 400.
+/// The problem that stands for the whole when nothing was taken: 503 when a retry may help at once, 429 when it may later, else the one status all
+/// items share, else 400.
 pub(super) fn batch(items: Vec<Item>, request_id: &str) -> Result<BatchBody, Problem> {
     let accepted = items.iter().filter(|item| item.outcome == Outcome::Accepted).count();
     let refused = items.iter().filter(|item| is_refused(item.outcome)).count();
@@ -72,6 +72,7 @@ fn code(outcome: Outcome) -> Code {
         Outcome::Rejected(Rejection::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
         Outcome::Rejected(Rejection::AccountMismatch) => StatusCode::FORBIDDEN,
         Outcome::Rejected(_) | Outcome::DeadLettered(_) => StatusCode::BAD_REQUEST,
+        Outcome::Limited(Policy::Monthly) => StatusCode::PAYMENT_REQUIRED,
         Outcome::Limited(_) => StatusCode::TOO_MANY_REQUESTS,
         Outcome::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
         // Asked only of what was not taken; saying so beats claiming a status.
@@ -86,8 +87,10 @@ fn whole_code(items: &[Item]) -> Code {
     let unknown =
         items.iter().find(|item| item.outcome == Outcome::Failed(Failure::Unknown)).map(|item| code(item.outcome));
     let retry = unknown.or_else(|| codes().find(|code| code.status() == StatusCode::SERVICE_UNAVAILABLE));
+    let limited =
+        items.iter().map(|item| item.outcome).find(|outcome| matches!(outcome, Outcome::Limited(_))).map(code);
     let first = codes().next().filter(|first| codes().all(|code| code.status() == first.status()));
-    retry.or(first).unwrap_or(Code::Outcome(StatusCode::BAD_REQUEST, Rejection::Invalid.code()))
+    retry.or(limited).or(first).unwrap_or(Code::Outcome(StatusCode::BAD_REQUEST, Rejection::Invalid.code()))
 }
 
 fn count(number: usize) -> i64 {
@@ -127,6 +130,10 @@ mod tests {
         assert_eq!(status(&[foreign, foreign]), 403);
         assert_eq!(status(&[foreign, invalid]), 400);
         assert_eq!(status(&[invalid, away]), 503);
+        let limited = Outcome::Limited(Policy::Burst);
+        assert_eq!(status(&[invalid, limited]), 429);
+        assert_eq!(status(&[limited, away]), 503);
+        assert_eq!(status(&[Outcome::Limited(Policy::Monthly)]), 402);
         assert_eq!(status(&[away, Outcome::Duplicate]), 503, "a duplicate of what was not taken is no success");
     }
 

@@ -11,7 +11,7 @@ use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchemaRef, Registry
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use super::Components;
-use super::body::{Bounds, read_json};
+use super::body::{Bounds, Room, read_json};
 use super::context::RequestContext;
 use super::problem::{Code, Problem};
 use super::schema;
@@ -50,6 +50,7 @@ pub(super) struct Raw<S> {
     /// The bytes as they came.
     pub(super) bytes: Bytes,
     shape: PhantomData<fn() -> S>,
+    _room: Room,
 }
 
 impl<'a, S: Shape> ApiExtractor<'a> for Raw<S> {
@@ -80,6 +81,8 @@ impl<'a, S: Shape> ApiExtractor<'a> for Raw<S> {
             stall: Duration::from_secs(components.config.http_body_stall_seconds),
             deadline: context.deadline,
         };
-        Ok(Self { bytes: read_json(request, body, bounds).await?, shape: PhantomData })
+        let mut room = Room::new(Arc::clone(context.pass()?));
+        let bytes = read_json(request, body, bounds, |bytes| room.grow(bytes)).await?;
+        Ok(Self { bytes, shape: PhantomData, _room: room })
     }
 }

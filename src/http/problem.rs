@@ -12,9 +12,13 @@ use serde::Serialize;
 
 use super::answer::{FaultBody, ItemBody};
 use crate::domain::outcome::Fault;
+use crate::limit::{Full, Refusal};
 
 /// Media type of every problem.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Problem type of a violated policy (draft-ietf-httpapi-ratelimit-headers).
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
 /// Every `code` the door itself can answer; those of event outcomes come from `domain::outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,10 @@ pub(super) enum Code {
     BatchTooLarge,
     /// Media type or encoding.
     UnsupportedMediaType,
+    /// Too many requests from one address.
+    AddressLimited,
+    /// Too many bytes of one account in memory.
+    TooMuchInFlight,
     /// A mistake of ours.
     Internal,
     /// Something we need is away.
@@ -73,6 +81,7 @@ impl Code {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge | Self::BatchTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::AddressLimited | Self::TooMuchInFlight => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -96,6 +105,8 @@ impl Code {
             Self::BodyTooLarge => "body_too_large",
             Self::BatchTooLarge => "batch_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::AddressLimited => "address_limited",
+            Self::TooMuchInFlight => "too_much_in_flight",
             Self::Internal => "internal_error",
             Self::Unavailable => "unavailable",
             Self::Timeout => "timeout",
@@ -121,13 +132,14 @@ struct More {
     results: Option<Vec<ItemBody>>,
     event_id: Option<String>,
     header: Option<(HeaderName, HeaderValue)>,
+    limit: Option<Refusal>,
 }
 
 /// A problem as the client reads it.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "Problem", skip_serializing_if_is_none)]
 pub(super) struct ProblemBody {
-    /// URN of the kind of problem
+    /// URI of the kind of problem
     #[oai(rename = "type")]
     #[serde(rename = "type")]
     kind: String,
@@ -149,6 +161,19 @@ pub(super) struct ProblemBody {
     /// What to mend, when it can be named
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<FaultBody>>,
+    /// The policies that were violated
+    #[oai(rename = "violated-policies")]
+    #[serde(rename = "violated-policies", skip_serializing_if = "Option::is_none")]
+    violated_policies: Option<Vec<String>>,
+    /// Most units the violated policy allows in its window
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<i64>,
+    /// Units there would have been in the window
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed: Option<i64>,
+    /// Seconds after which what was refused fits, when nothing is sent meanwhile; also in `Retry-After`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<i64>,
     /// Id of the event that was not taken, when it had or got one; send it again with this id
     #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<String>,
@@ -186,6 +211,35 @@ impl Problem {
             .with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
     }
 
+    /// A request that a policy refused before its body was read.
+    pub(super) fn limited(refusal: &Refusal) -> Self {
+        let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
+        let policy = refusal.policy.name();
+        let detail = format!("the account is over its policy {policy}: {} of {}", refusal.observed, refusal.limit);
+        Self::new(Code::Outcome(status, policy), detail).with_limit(Some(refusal))
+    }
+
+    /// An address that asks too often.
+    pub(super) fn address_limited(seconds: u64) -> Self {
+        Self::new(Code::AddressLimited, "too many requests from this address")
+            .with(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// A body there is no memory for.
+    pub(super) fn no_room(full: Full) -> Self {
+        match full {
+            Full::Own { .. } => Self::new(Code::TooMuchInFlight, "the account has too many body bytes in flight")
+                .with(header::RETRY_AFTER, HeaderValue::from(1)),
+            Full::All => Self::new(Code::Unavailable, "too much is in flight here; try again soon"),
+        }
+    }
+
+    /// The same problem with the policy in its way.
+    pub(super) fn with_limit(mut self, refusal: Option<&Refusal>) -> Self {
+        self.more.limit = refusal.copied();
+        self
+    }
+
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.more.header = Some((name, value));
         self
@@ -214,8 +268,13 @@ impl Problem {
         let (status, more) = (self.code.status(), *self.more);
         let title = status.canonical_reason().unwrap_or("Error").to_owned();
         let detail = if self.detail.is_empty() { title.clone() } else { self.detail.into_owned() };
+        let limit = more.limit.filter(|_| status.as_u16() < 500);
+        let kind = match limit {
+            Some(_) => QUOTA_EXCEEDED.to_owned(),
+            None => format!("urn:weir:problem:{}", self.code.word()),
+        };
         let body = ProblemBody {
-            kind: format!("urn:weir:problem:{}", self.code.word()),
+            kind,
             title,
             status: status.as_u16(),
             error: detail.clone(),
@@ -224,6 +283,10 @@ impl Problem {
             code: self.code.word().to_owned(),
             request_id: request_id.to_owned(),
             errors: (!more.errors.is_empty()).then_some(more.errors),
+            violated_policies: limit.map(|refusal| vec![refusal.policy.name().to_owned()]),
+            limit: limit.map(|refusal| refusal.limit),
+            observed: limit.map(|refusal| refusal.observed),
+            retry_after_seconds: limit.map(|refusal| refusal.retry_after_seconds),
             event_id: more.event_id,
             results: more.results,
         };
@@ -235,6 +298,9 @@ impl Problem {
         let headers = response.headers_mut();
         if let Some((name, value)) = more.header {
             headers.insert(name, value);
+        }
+        if let Some(refusal) = limit {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(refusal.retry_after_seconds));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_seconds()));

@@ -21,6 +21,7 @@ use crate::domain::id::AccountId;
 use crate::domain::time::{SECOND, Timestamp};
 use crate::ingest::Ingest;
 use crate::kafka::{Placement, Publish, PublishError, Record};
+use crate::limit::{Limiter, Quotas};
 use crate::query::Queries;
 use crate::store::ApiStore;
 use crate::telemetry::health::Health;
@@ -65,7 +66,9 @@ async fn rig() -> Rig {
 
     let (tasks, stop, health) = (TaskTracker::new(), CancellationToken::new(), Health::default());
     let store = ApiStore::open(&config.database).expect("store");
+    let quotas = Arc::new(Quotas::new(config.limit.default_quota()));
     let components = Components {
+        limiter: Limiter::start(&config.limit, None, quotas, &tasks, stop.clone()),
         auth: Auth::start(&config.auth, &tasks, &stop).await.expect("auth"),
         ingest: Arc::new(Ingest::new(&config, Arc::new(Log))),
         queries: Arc::new(Queries::new(store, Cache::open(&config.redis).expect("cache"), &config.query)),

@@ -39,7 +39,7 @@ async fn read(request: Request) -> poem::Result<Response> {
     let (request, mut body) = request.split();
     let deadline = RequestContext::of(&request)?.deadline;
     let bounds = Bounds { max_bytes: 1_000, stall: Duration::from_secs(1), deadline };
-    let bytes = read_json(&request, &mut body, bounds).await?;
+    let bytes = read_json(&request, &mut body, bounds, |_| Ok(())).await?;
     Ok(bytes.len().to_string().into_response())
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::domain::id::EventId;
-use crate::domain::outcome::{Failure, Fault, Outcome, Rejection};
+use crate::domain::outcome::{Failure, Fault, Outcome, Policy, Rejection};
 use crate::domain::receipt::Receipt;
 use crate::kafka::{Placement, PublishError};
 
@@ -74,6 +74,24 @@ impl Item {
     pub(super) fn duplicate(event_id: EventId) -> Self {
         let detail = "an event with this event_id stands earlier in the batch; that one counts";
         Self { event_id: Some(event_id), outcome: Outcome::Duplicate, receipt: None, faults: Vec::new(), detail }
+    }
+
+    pub(super) fn limited(event_id: Option<EventId>, policy: Policy) -> Self {
+        let detail = "the account is over its limit; the event was not taken, send it again after Retry-After";
+        Self { event_id, outcome: Outcome::Limited(policy), receipt: None, faults: Vec::new(), detail }
+    }
+
+    pub(super) fn queue_full(event_id: EventId) -> Self {
+        Self::failed(Some(event_id), Failure::QueueFull)
+    }
+
+    /// Whether the log certainly does not have it, so that what it cost comes back.
+    pub(super) fn is_certainly_not_taken(&self) -> bool {
+        match self.outcome {
+            Outcome::Rejected(_) => true,
+            Outcome::Failed(failure) => failure != Failure::Unknown,
+            _ => false,
+        }
     }
 
     pub(super) fn unknown(event_id: Option<EventId>) -> Self {

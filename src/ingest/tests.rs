@@ -5,13 +5,17 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::codec::envelope;
+use crate::config::LimitConfig;
 use crate::domain::id::AccountId;
-use crate::domain::outcome::Failure;
+use crate::domain::outcome::{Failure, Policy};
 use crate::domain::tenant::Scopes;
 use crate::kafka::{Placement, PublishError};
+use crate::limit::{Limiter, Quotas};
 
 /// A log that fails as it is told, and answers `Ok` beyond that.
 #[derive(Default)]
@@ -44,6 +48,18 @@ fn call() -> Call {
     Call { tenant: Arc::new(tenant), request_id: "r-1".into(), traceparent: Some("00-t".into()), received_at: now }
 }
 
+/// A limiter on its own, without Redis.
+fn limiter(adjust: impl FnOnce(&mut LimitConfig)) -> Limiter {
+    let mut config = Config::from_env().expect("defaults").limit;
+    adjust(&mut config);
+    let quotas = Arc::new(Quotas::new(config.default_quota()));
+    Limiter::start(&config, None, quotas, &TaskTracker::new(), CancellationToken::new())
+}
+
+fn pass() -> Pass {
+    limiter(|_| {}).gate(&AccountId::new("acme").expect("id"), 0).expect("open")
+}
+
 fn ingest(log: &Arc<Log>) -> Ingest {
     Ingest::new(&Config::from_env().expect("defaults"), Arc::clone(log) as Arc<dyn Publish>)
 }
@@ -62,7 +78,7 @@ fn events(count: usize) -> String {
 async fn an_accepted_event_has_a_receipt_and_a_sealed_record() {
     let log = Arc::new(Log::default());
     let body = br#"{"event_id":"e1","type":"n","user_id":"u","value":1.0}"#;
-    let item = ingest(&log).single(&call(), body).await.expect("an item");
+    let item = ingest(&log).single(&call(), &pass(), body).await.expect("an item");
     assert_eq!(item.outcome, Outcome::Accepted);
     assert_eq!(item.receipt.expect("receipt").to_string(), "weir.events/3/0");
     let record = log.taken.lock().pop().expect("one");
@@ -77,11 +93,11 @@ async fn an_accepted_event_has_a_receipt_and_a_sealed_record() {
 async fn a_single_event_is_refused_malformed_rejected_or_too_large() {
     let log = Arc::new(Log::default());
     let ingest = ingest(&log);
-    let refusal = ingest.single(&call(), b"{\"user_id\":\"\\u0000\"}").await.expect_err("malformed");
+    let refusal = ingest.single(&call(), &pass(), b"{\"user_id\":\"\\u0000\"}").await.expect_err("malformed");
     assert!(matches!(refusal, Refusal::Malformed { faults, .. } if faults[0].pointer == "/user_id"));
-    let item = ingest.single(&call(), b"{}").await.expect("an item");
+    let item = ingest.single(&call(), &pass(), b"{}").await.expect("an item");
     assert_eq!((item.outcome, item.faults.len()), (Outcome::Rejected(Rejection::Invalid), 2));
-    let item = ingest.single(&call(), &vec![b' '; 65_537]).await.expect("an item");
+    let item = ingest.single(&call(), &pass(), &vec![b' '; 65_537]).await.expect("an item");
     assert_eq!(item.outcome, Outcome::Rejected(Rejection::TooLarge));
     assert!(log.taken.lock().is_empty());
 }
@@ -94,7 +110,7 @@ async fn one_bad_event_never_harms_its_neighbours_and_order_is_kept() {
         {"event_id":"a","type":"other","user_id":"u"}, {"event_id":"b","type":"n","user_id":"u"},
         {"event_id":"c","type":"n","user_id":"u","metadata":{"x":1,"x":2}},
         {"event_id":"d","type":"n","user_id":"u","account_id":"evil"}, {"type":"n","user_id":"u"}]}"#;
-    let items = ingest(&log).batch(&call(), body).await.expect("items");
+    let items = ingest(&log).batch(&call(), &pass(), body).await.expect("items");
     let outcomes: Vec<_> = items.iter().map(|item| item.outcome).collect();
     assert_eq!(
         outcomes,
@@ -118,12 +134,12 @@ async fn one_bad_event_never_harms_its_neighbours_and_order_is_kept() {
 async fn a_batch_has_at_least_one_and_at_most_the_configured_events() {
     let log = Arc::new(Log::default());
     let ingest = ingest(&log);
-    assert_eq!(ingest.batch(&call(), b"{\"events\":[]}").await, Err(Refusal::NoEvents));
-    assert_eq!(ingest.batch(&call(), b"{}").await, Err(Refusal::NoEvents));
-    assert_eq!(ingest.batch(&call(), events(1_000).as_bytes()).await.expect("items").len(), 1_000);
-    let refusal = ingest.batch(&call(), events(1_001).as_bytes()).await;
+    assert_eq!(ingest.batch(&call(), &pass(), b"{\"events\":[]}").await, Err(Refusal::NoEvents));
+    assert_eq!(ingest.batch(&call(), &pass(), b"{}").await, Err(Refusal::NoEvents));
+    assert_eq!(ingest.batch(&call(), &pass(), events(1_000).as_bytes()).await.expect("items").len(), 1_000);
+    let refusal = ingest.batch(&call(), &pass(), events(1_001).as_bytes()).await;
     assert_eq!(refusal, Err(Refusal::TooManyEvents { max: 1_000 }));
-    assert!(matches!(ingest.batch(&call(), b"{\"events\":[{]}").await, Err(Refusal::Malformed { .. })));
+    assert!(matches!(ingest.batch(&call(), &pass(), b"{\"events\":[{]}").await, Err(Refusal::Malformed { .. })));
 }
 
 #[tokio::test]
@@ -133,7 +149,8 @@ async fn what_the_log_says_becomes_the_outcome() {
         (PublishError::Refused("no topic".into()), Outcome::Failed(Failure::LogAway)),
         (PublishError::TooLarge, Outcome::Rejected(Rejection::TooLarge)),
     ] {
-        let items = ingest(&failing(vec![Some(error)])).batch(&call(), events(1).as_bytes()).await.expect("items");
+        let items =
+            ingest(&failing(vec![Some(error)])).batch(&call(), &pass(), events(1).as_bytes()).await.expect("items");
         assert_eq!((items[0].outcome, items[0].receipt.as_ref()), (outcome, None));
     }
 }
@@ -145,8 +162,29 @@ async fn events_of_a_request_that_is_dropped_are_counted_as_unknown() {
     let unknown = Outcome::Failed(Failure::Unknown);
     let before = metrics::count(unknown);
     let log = Arc::new(Log { hangs: true, ..Log::default() });
-    let (ingest, call, body) = (ingest(&log), call(), events(40));
-    let dropped = tokio::time::timeout(Duration::from_millis(10), ingest.batch(&call, body.as_bytes())).await;
+    let (ingest, call, pass, body) = (ingest(&log), call(), pass(), events(40));
+    let dropped = tokio::time::timeout(Duration::from_millis(10), ingest.batch(&call, &pass, body.as_bytes())).await;
     assert!(dropped.is_err());
     assert!(metrics::count(unknown) >= before + 40);
+}
+
+#[tokio::test]
+async fn a_batch_is_charged_in_order_and_what_failed_comes_back() {
+    let log = failing(vec![None, Some(PublishError::Away), Some(PublishError::Unknown)]);
+    let limiter = limiter(|config| config.limit_sustained = 4);
+    let account = AccountId::new("acme").expect("id");
+    let first = limiter.gate(&account, 0).expect("open");
+    let items = ingest(&log).batch(&call(), &first, events(6).as_bytes()).await.expect("items");
+    let outcomes: Vec<_> = items.iter().map(|item| item.outcome).collect();
+    let limited = Outcome::Limited(Policy::Sustained);
+    let (away, unknown) = (Outcome::Failed(Failure::LogAway), Outcome::Failed(Failure::Unknown));
+    assert_eq!(outcomes, [Outcome::Accepted, away, unknown, Outcome::Accepted, limited, limited]);
+    let refusal = *first.refusal().expect("told");
+    assert_eq!((refusal.policy, refusal.limit), (Policy::Sustained, 4));
+    assert!(limiter.gate(&account, 0).is_err(), "remembered");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let second = limiter.gate(&account, 0).expect("two ticks are over");
+    let items = ingest(&Arc::new(Log::default())).batch(&call(), &second, events(3).as_bytes()).await.expect("items");
+    let outcomes: Vec<_> = items.iter().map(|item| item.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Accepted, limited, limited], "the one the log was away for");
 }

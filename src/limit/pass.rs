@@ -1,10 +1,12 @@
 //! A request that was let in. Invariant: its place is given back when it ends, however it ends.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use super::account::Account;
+use super::headers::{Fields, limit_field, refused_field};
 use super::inflight::{Full, Held, Resource};
-use super::refusal::{LimitsView, Refusal};
+use super::refusal::Refusal;
 use super::{Shared, metrics};
 
 /// See the module.
@@ -13,7 +15,15 @@ pub struct Pass {
     account: Arc<Account>,
     /// When it was let in: no charge of it is older.
     since: i64,
+    /// Of the first charge that was refused.
+    refusal: OnceLock<Refusal>,
     _place: Held,
+}
+
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pass").field("account", &self.account.id).finish_non_exhaustive()
+    }
 }
 
 /// What came of a charge.
@@ -28,7 +38,7 @@ pub struct Charge {
 impl Pass {
     pub(super) fn new(shared: Arc<Shared>, account: Arc<Account>, place: Held) -> Self {
         let since = shared.now();
-        Self { shared, account, since, _place: place }
+        Self { shared, account, since, refusal: OnceLock::new(), _place: place }
     }
 
     /// Charges the bytes of a body, all or nothing, and then as many of its events, in order, as fit. Without waiting where a
@@ -41,6 +51,7 @@ impl Pass {
         let settled = self.shared.charge(&self.account, need).await;
         if let Some(refusal) = &settled.refusal {
             metrics::refused(refusal);
+            self.refusal.get_or_init(|| *refusal);
         }
         Charge { granted: usize::try_from(settled.granted[0]).unwrap_or(0).min(events), refusal: settled.refusal }
     }
@@ -65,8 +76,18 @@ impl Pass {
         self.shared.pools.take(resource, &self.account.slots, amount, (i64::MAX, weight))
     }
 
-    /// The account's limits as this instance knows them, for header fields.
-    pub fn view(&self) -> LimitsView {
-        self.shared.view(&self.account)
+    /// Why a charge of this request was refused, in whole or in part.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.get()
+    }
+
+    /// What the answer says about limits.
+    pub fn fields(&self) -> Fields {
+        let policy = Arc::clone(&self.account.plan.load().announced);
+        let limit = match self.refusal() {
+            Some(refusal) => refused_field(refusal),
+            None => self.account.tightest(self.shared.now()).as_ref().map(limit_field).unwrap_or_default(),
+        };
+        Fields { policy, limit }
     }
 }

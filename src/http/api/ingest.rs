@@ -62,8 +62,10 @@ impl IngestApi {
     /// answer is a problem that carries the same `results`.
     #[oai(path = "/v1/events/batch", method = "post", operation_id = "postEventBatch")]
     async fn batch(&self, caller: Caller<EventsWrite>, body: Raw<ManyEvents>) -> Result<Batch, Failure<Write>> {
-        let items = caller.components.ingest.batch(&call(&caller), &body.bytes).await.map_err(Problem::from)?;
-        let body = outcome::batch(items, &caller.context.request_id)?;
+        let items =
+            caller.components.ingest.batch(&call(&caller), &caller.pass, &body.bytes).await.map_err(Problem::from)?;
+        let body = outcome::batch(items, &caller.context.request_id);
+        let body = body.map_err(|problem| problem.with_limit(caller.pass.refusal()))?;
         Ok(match body.status {
             BatchStatus::Accepted => Batch::Accepted(Reply(body)),
             BatchStatus::Partial => Batch::Partial(Reply(body)),
@@ -72,7 +74,8 @@ impl IngestApi {
 }
 
 async fn single(caller: Caller<EventsWrite>, body: Raw<OneEvent>) -> Result<Accepted, Failure<Write>> {
-    let item = caller.components.ingest.single(&call(&caller), &body.bytes).await.map_err(Problem::from)?;
+    let item =
+        caller.components.ingest.single(&call(&caller), &caller.pass, &body.bytes).await.map_err(Problem::from)?;
     match item {
         Item { outcome: Outcome::Accepted, event_id: Some(event_id), receipt: Some(receipt), .. } => {
             Ok(Accepted::Accepted(Reply(AcceptedBody {
@@ -84,7 +87,7 @@ async fn single(caller: Caller<EventsWrite>, body: Raw<OneEvent>) -> Result<Acce
                 request_id: caller.context.request_id.to_string(),
             })))
         }
-        refused => Err(outcome::single(refused).into()),
+        refused => Err(outcome::single(refused).with_limit(caller.pass.refusal()).into()),
     }
 }
 
