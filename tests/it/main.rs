@@ -6,6 +6,7 @@ mod stores;
 
 mod dead_letters;
 mod door;
+mod hostile;
 mod path;
 mod process;
 mod query;
