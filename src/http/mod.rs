@@ -16,11 +16,14 @@ mod coding;
 mod connection;
 mod context;
 mod cors;
+mod counted;
 mod docs;
 mod door;
 mod failure;
+mod fresh;
 mod inspect;
 mod intake;
+mod measured;
 mod media;
 mod metrics;
 mod openapi;
@@ -39,6 +42,7 @@ mod stored_wait;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trace;
 
 use std::io;
 use std::sync::Arc;
@@ -49,6 +53,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::config::{HttpConfig, IngestConfig};
+use crate::domain::receipt::ReceiptSealer;
 use crate::ingest::Ingest;
 use crate::query::Queries;
 use crate::telemetry::health::Health;
@@ -67,6 +72,8 @@ pub struct Components {
     pub queries: Arc<Queries>,
     /// Whether traffic is wanted.
     pub health: Health,
+    /// Seals receipts.
+    pub receipts: ReceiptSealer,
     /// Caps and deadlines.
     pub config: HttpConfig,
     /// Caps of bodies.

@@ -51,6 +51,10 @@ pub(super) enum Code {
     Internal,
     /// Something we need is away.
     Unavailable,
+    /// The event of a receipt is not stored yet.
+    NotCounted,
+    /// The account has too many questions under way.
+    Concurrent,
     /// Our deadline.
     Timeout,
     /// The word of an event's outcome.
@@ -74,7 +78,8 @@ impl Code {
             Self::BodyTooLarge | Self::BatchTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::NotCounted => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Concurrent => StatusCode::TOO_MANY_REQUESTS,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Outcome(status, _) | Self::Framework(status) => status,
         }
@@ -99,6 +104,8 @@ impl Code {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Internal => "internal_error",
             Self::Unavailable => "unavailable",
+            Self::NotCounted => "not_counted",
+            Self::Concurrent => "concurrent",
             Self::Timeout => "timeout",
             Self::Outcome(_, word) => word,
             Self::Framework(_) => "http_error",
@@ -245,7 +252,7 @@ impl Problem {
         if let Some((name, value)) = more.header {
             headers.insert(name, value);
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_seconds()));
         }
         response

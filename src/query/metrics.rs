@@ -2,15 +2,26 @@
 
 use std::sync::LazyLock;
 
-use prometheus::IntCounterVec;
+use prometheus::{IntCounter, IntCounterVec};
 
-use crate::telemetry::metrics::int_counter_vec;
+use crate::telemetry::metrics::{int_counter, int_counter_vec};
 
 static SUMMARIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     int_counter_vec(
         "weir_summaries_total",
         "Summaries by who answered: process, redis, postgres, stale (Redis, because Postgres was away), or nobody. Many from postgres: is Redis away? Any stale or from nobody: Postgres is.",
         &["source"],
+    )
+});
+
+static RENEWALS: LazyLock<IntCounter> = LazyLock::new(|| {
+    int_counter("weir_summary_renewals_total", "Summaries computed anew in the background shortly before they ran out.")
+});
+
+static CROWDED: LazyLock<IntCounter> = LazyLock::new(|| {
+    int_counter(
+        "weir_reads_refused_total",
+        "Questions refused because the account had too many under way. If Postgres has room, raise WEIR_READS_PER_ACCOUNT.",
     )
 });
 
@@ -34,4 +45,14 @@ pub(super) fn answered(source: Source) {
         Source::Nobody => "nobody",
     };
     SUMMARIES.with_label_values(&[source]).inc();
+}
+
+/// Files a renewal.
+pub(super) fn renewed() {
+    RENEWALS.inc();
+}
+
+/// Files a question refused for the account's others.
+pub(super) fn crowded() {
+    CROWDED.inc();
 }

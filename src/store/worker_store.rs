@@ -9,6 +9,8 @@ use sqlx::postgres::PgPool;
 use super::error::{Cause, WriteError};
 use super::fail_point::FailPoint;
 use super::lease::{self, Lease};
+pub use super::write::SetAside;
+
 use super::{metrics, write};
 use crate::config::{DatabaseConfig, WorkerConfig};
 use crate::domain::event::Event;
@@ -53,6 +55,12 @@ pub trait EventSink: Send + Sync {
         batch: &'a [Event<'a>],
         progress: &'a [Progress],
     ) -> BoxFuture<'a, Result<Written, WriteError>>;
+
+    /// Indexes records whose dead letters are acknowledged; those that are indexed already stay as they are.
+    ///
+    /// # Errors
+    /// As [`EventSink::write`].
+    fn index<'a>(&'a self, letters: &'a [SetAside]) -> BoxFuture<'a, Result<(), WriteError>>;
 }
 
 /// Writes batches as `weir_worker`. Cheap to clone.
@@ -132,5 +140,13 @@ impl EventSink for WorkerStore {
             metrics::write_ended(timer, &result);
             result
         })
+    }
+
+    fn index<'a>(&'a self, letters: &'a [SetAside]) -> BoxFuture<'a, Result<(), WriteError>> {
+        Box::pin(lease::within(self.limit, async {
+            let mut lease = Lease::take(&self.pool).await?;
+            let indexed = write::index(&mut lease, letters).await;
+            lease.settle(indexed)
+        }))
     }
 }

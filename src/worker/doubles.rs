@@ -17,7 +17,7 @@ use super::write::{Writer, WriterSettings};
 use crate::dlq::DeadLetters;
 use crate::domain::event::Event;
 use crate::kafka::{Partition, Placement, Publish, PublishError, Record};
-use crate::store::{EventSink, Progress, WriteError, Written};
+use crate::store::{EventSink, Progress, SetAside, WriteError, Written};
 
 /// A database.
 pub(super) struct Store {
@@ -30,6 +30,8 @@ pub(super) struct Store {
     /// Writes that fail before the next may succeed.
     pub(super) storms: AtomicU32,
     pub(super) schema_troubles: AtomicU32,
+    /// Offsets of the records in the index of dead letters.
+    pub(super) indexed: Mutex<Vec<i64>>,
     /// Each write takes one and gives it back.
     pub(super) gate: Semaphore,
 }
@@ -43,6 +45,7 @@ impl Store {
             refused: Mutex::default(),
             storms: AtomicU32::new(0),
             schema_troubles: AtomicU32::new(0),
+            indexed: Mutex::default(),
             gate: Semaphore::new(100),
         })
     }
@@ -97,6 +100,11 @@ impl EventSink for Store {
             }
             Ok(self.commit(batch, progress))
         })
+    }
+
+    fn index<'a>(&'a self, letters: &'a [SetAside]) -> BoxFuture<'a, Result<(), WriteError>> {
+        self.indexed.lock().extend(letters.iter().map(|letter| letter.origin.offset));
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

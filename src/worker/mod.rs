@@ -4,7 +4,7 @@
 //! 2. [`decode`]: envelope to event, or a dead letter to be;
 //! 3. [`batch`]: queues by partition, and who goes next; here accounts get their shares;
 //! 4. [`write`]: one transaction, retried, bisected, or set aside;
-//! 5. [`settle`]: offsets and progress, after the commit only.
+//! 5. [`settle`]: offsets and progress, after the commit only; [`tally`]: live counters, likewise.
 //!
 //! [`line`] holds steps 2, 3 and 5 as plain state; [`run`] does the waiting. Invariant: an offset is stored only after its
 //! record is committed in Postgres or acknowledged by the dead-letter topic, so a process that dies anywhere repeats work that
@@ -21,9 +21,11 @@ pub mod offsets;
 pub mod patience;
 pub mod run;
 pub mod settle;
+pub mod tally;
 #[cfg(test)]
 mod tests;
 mod touch;
 pub mod write;
 
 pub use run::{Worker, WorkerError};
+pub use tally::Tally;

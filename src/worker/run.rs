@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::{Flow, Limits};
 use super::line::Line;
 use super::patience::Patience;
+use super::tally::Tally;
 use super::touch;
 use super::write::{Batch, Slot, Verdict, Writer, WriterSettings};
 
@@ -93,6 +94,13 @@ impl Worker {
             touched: Instant::now(),
             drain: Duration::from_secs(config.worker_drain_seconds),
         }
+    }
+
+    /// Counts what is stored into the live counters.
+    #[must_use]
+    pub fn counting(self, tally: Arc<Tally>) -> Self {
+        self.writer.count_into(tally);
+        self
     }
 
     /// Works until `shutdown`, then finishes or drops what is on its way, commits, leaves the group and returns, all within

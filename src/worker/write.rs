@@ -12,7 +12,7 @@
 //! dead-letter topic that is away holds the partitions with bad records and no other.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,11 +22,15 @@ use super::batch::Part;
 use super::load::Load;
 use super::metrics::{self, Retry};
 use super::patience::Patience;
+use super::tally::Tally;
 use crate::dlq::{DeadLetter, DeadLetters, Stage};
 use crate::domain::event::Event;
+use crate::domain::id::EventId;
 use crate::domain::outcome::DeadReason;
+use crate::domain::receipt::Receipt;
 use crate::domain::time::Timestamp;
-use crate::store::{EventSink, Progress, WriteError};
+use crate::kafka::Placement;
+use crate::store::{EventSink, Progress, SetAside, WriteError};
 
 /// How a batch ended.
 #[derive(Debug)]
@@ -75,6 +79,7 @@ pub struct Writer {
     dead: DeadLetters,
     slots: Arc<Semaphore>,
     settings: WriterSettings,
+    tally: OnceLock<Arc<Tally>>,
 }
 
 /// An event that Postgres refuses on its own.
@@ -109,7 +114,12 @@ enum End {
 impl Writer {
     /// A writer into `sink` that sets aside by `dead`.
     pub fn new(sink: Arc<dyn EventSink>, dead: DeadLetters, settings: WriterSettings) -> Self {
-        Self { sink, dead, slots: Arc::new(Semaphore::new(settings.concurrency)), settings }
+        Self { sink, dead, slots: Arc::new(Semaphore::new(settings.concurrency)), settings, tally: OnceLock::new() }
+    }
+
+    /// Counts what is stored from now on; the first tally stays.
+    pub fn count_into(&self, tally: Arc<Tally>) {
+        self.tally.get_or_init(|| tally);
     }
 
     /// A slot for the first attempt of a batch, if one is free: whoever forms batches waits for one, so that batches grow while
@@ -195,7 +205,11 @@ impl Writer {
             let outcome = tokio::time::timeout(self.settings.deadline, self.sink.write(events, progress)).await;
             match outcome {
                 Ok(Ok(written)) => {
-                    metrics::stored(events, &written, Timestamp::now());
+                    let now = Timestamp::now();
+                    metrics::stored(events, &written, now);
+                    if let Some(tally) = self.tally.get() {
+                        tally.add(events, &written, now);
+                    }
                     return Ok(());
                 }
                 Ok(Err(error @ WriteError::Data(_))) => return Err(Refused::of(&error)),
@@ -245,7 +259,7 @@ impl Writer {
         suspects
     }
 
-    /// Publishes dead letters until each is acknowledged.
+    /// Publishes dead letters until each is acknowledged, and indexes them.
     async fn set_aside(&self, mut letters: Vec<DeadLetter<'_>>) {
         let mut failures = 0;
         if let Some(first) = letters.first() {
@@ -260,9 +274,11 @@ impl Writer {
             let results = self.dead.send(&letters).await;
             let mut trouble = None;
             let mut results = results.into_iter();
+            let mut placed = Vec::new();
             letters.retain(|letter| match results.next() {
-                Some(Ok(_)) => {
+                Some(Ok(placement)) => {
                     metrics::dead_lettered(letter.reason);
+                    placed.push(entry(letter, placement));
                     false
                 }
                 Some(Err(error)) => {
@@ -271,6 +287,7 @@ impl Writer {
                 }
                 None => true,
             });
+            self.index(&placed).await;
             if let Some(error) = trouble {
                 metrics::dead_letter_trouble(&error, letters.len(), failures);
             }
@@ -279,5 +296,42 @@ impl Writer {
                 failures = failures.saturating_add(1);
             }
         }
+    }
+
+    /// Through all passing trouble: a settled record that is neither stored nor indexed could not be traced.
+    async fn index(&self, letters: &[SetAside]) {
+        let mut failures = 0;
+        while !letters.is_empty() {
+            match tokio::time::timeout(self.settings.deadline, self.sink.index(letters)).await {
+                Ok(Ok(())) => return,
+                // The letters themselves are safe; an index that refuses them must not hold the log up.
+                Ok(Err(error @ WriteError::Data(_))) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "dead letters cannot be indexed");
+                    return;
+                }
+                Ok(Err(WriteError::Schema(cause))) => metrics::schema_trouble(&*cause, failures),
+                Ok(Err(WriteError::Transient(cause))) => metrics::passing_trouble(&*cause, failures),
+                Err(late) => metrics::passing_trouble(&late, failures),
+            }
+            self.settings.patience.pause(failures).await;
+            failures = failures.saturating_add(1);
+        }
+    }
+}
+
+fn entry(letter: &DeadLetter<'_>, placement: Placement) -> SetAside {
+    let origin = letter.origin;
+    let event_id = origin.header("event_id").and_then(|id| EventId::new(std::str::from_utf8(id).ok()?).ok());
+    SetAside {
+        account: letter.account.cloned(),
+        origin: Receipt { topic: Arc::clone(&origin.topic), partition: origin.partition, offset: origin.offset },
+        event_id,
+        reason: letter.reason.code(),
+        stage: letter.stage.name(),
+        tries: letter.tries,
+        detail: letter.detail.to_owned(),
+        first_failed_at: letter.first_failed_at,
+        letter_partition: placement.partition,
+        letter_offset: Some(placement.offset),
     }
 }

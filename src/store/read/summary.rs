@@ -6,7 +6,6 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Error, Row};
 
 use crate::domain::id::AccountId;
-use crate::domain::time::{SECOND, Timestamp};
 use crate::domain::window::Window;
 
 /// Most event names of one answer; the total counts them all.
@@ -39,11 +38,9 @@ pub struct SummaryRows {
     pub counts: Vec<EventCount>,
     /// Most active users, most active first.
     pub top_users: Vec<UserCount>,
-    /// Everything received before this time is counted; `None` until a worker has noted progress.
-    pub data_as_of: Option<Timestamp>,
 }
 
-const COUNTS: &str = "
+pub(super) const COUNTS: &str = "
     SELECT event_name, sum(events)::bigint, (sum(sum(events)) OVER ())::bigint
       FROM (SELECT event_name, events
               FROM event_counts
@@ -70,8 +67,6 @@ const TOP_USERS: &str = "
      ORDER BY 2 DESC, 1
      LIMIT $4";
 
-const AS_OF: &str = "SELECT min(record_time) FROM log_progress";
-
 pub(in crate::store) async fn rows(
     connection: &mut PgConnection,
     account: &AccountId,
@@ -79,7 +74,6 @@ pub(in crate::store) async fn rows(
     top: u16,
 ) -> Result<SummaryRows, Error> {
     let [start, first, last, end] = cuts(window);
-    let data_as_of = as_of(connection).await?;
     let counted = sqlx::query(COUNTS)
         .bind(account.as_str())
         .bind(start)
@@ -107,27 +101,20 @@ pub(in crate::store) async fn rows(
             .iter()
             .map(|row| Ok(UserCount { user_id: row.try_get(0)?, events: number(row, 1)? }))
             .collect::<Result<_, Error>>()?,
-        data_as_of,
     })
 }
 
-/// The least advanced partition decides: an account's events may be in any. A partition that has nothing left to read is kept
-/// up to date by the worker (`WorkerStore::touch_progress`), so a quiet one does not hold the answer back.
-pub(in crate::store) async fn as_of(connection: &mut PgConnection) -> Result<Option<Timestamp>, Error> {
-    let row = sqlx::query(AS_OF).fetch_one(connection).await?;
-    Ok(row.try_get::<Option<DateTime<Utc>>, _>(0)?.map(Timestamp::from))
-}
-
 /// Where the window is cut: events, whole buckets, events. Without a whole bucket the first part is all of it.
-fn cuts(window: Window) -> [DateTime<Utc>; 4] {
+pub(super) fn cuts(window: Window) -> [DateTime<Utc>; 4] {
     let (start, end) = (window.from_seconds(), window.to_seconds() + 1);
     let (first, last) = window.whole_buckets().unwrap_or((end, end));
-    [start, first, last, end].map(|seconds| DateTime::from_timestamp_micros(seconds * SECOND).unwrap_or_default())
+    [start, first, last, end].map(super::second)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::Timestamp;
 
     fn seconds(from: i64, to: i64) -> [i64; 4] {
         let at = |seconds| Timestamp::from_unix_seconds(seconds).expect("time");

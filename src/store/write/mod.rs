@@ -16,6 +16,7 @@
 //! [`insert`] and leave the counting as it is.
 
 mod counts;
+mod dead_letters;
 mod insert;
 mod plan;
 mod progress;
@@ -25,6 +26,8 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Error};
 
+pub use dead_letters::SetAside;
+pub(super) use dead_letters::index;
 pub(super) use progress::progress;
 
 use super::fail_point::{FailPoint, Place};
