@@ -19,7 +19,7 @@ use crate::kafka::{Consumer, Producer};
 use crate::query::Queries;
 use crate::store::{ApiStore, WorkerStore};
 use crate::telemetry::health::Health;
-use crate::worker::{Tally, Worker};
+use crate::worker::{Keeper, Tally, Worker};
 
 use super::alarm::Alarm;
 use super::{Roles, Running, background as beside};
@@ -90,7 +90,11 @@ impl Handles {
         let publisher = Arc::clone(&self.producer) as _;
         let dead = DeadLetters::new(publisher, &config.kafka.kafka_dead_letter_topic, config.kafka.ack_timeout());
         let stop = CancellationToken::new();
-        let mut worker = Worker::new(&config.worker, &config.database, consumer, Arc::new(store), dead);
+        let mut worker = Worker::new(&config.worker, &config.database, consumer, Arc::new(store.clone()), dead);
+        let keeper = Arc::new(Keeper::new(store, config.worker.worker_sketch_events));
+        worker = worker.sketching(Arc::clone(&keeper));
+        let until = stop.clone();
+        tasks.spawn(async move { keeper.run(until).await });
         if config.redis.redis_url.is_some() {
             let tally = Arc::new(Tally::new(Cache::open(&config.redis).context("REDIS_URL")?));
             worker = worker.counting(Arc::clone(&tally));

@@ -115,6 +115,12 @@ pub(super) struct MetricsBody {
     value: ValueBody,
     /// Whether users are estimated
     approximate: bool,
+    /// When they are: the truth is within this part of an estimate, 95 times in 100
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relative_error: Option<f64>,
+    /// When they are: events no estimate has seen yet
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unseen_events: Option<u64>,
     /// Whatever was received before this time is counted; null until a first event was stored
     #[oai(nullable)]
     data_as_of: Option<Rfc3339>,
@@ -157,7 +163,9 @@ fn body(echo: Echo, metrics: Metrics) -> MetricsBody {
         grouped_by: echo.grouped_by,
         next_cursor: metrics.next_cursor,
         value: value(metrics.total),
-        approximate: metrics.approximate,
+        approximate: metrics.approximation.is_some(),
+        relative_error: metrics.approximation.map(|approximation| approximation.relative_error),
+        unseen_events: metrics.approximation.map(|approximation| approximation.unseen_events),
         data_as_of: freshness.data_as_of.map(Rfc3339),
         lag_seconds: freshness.lag_seconds,
         answered_by: freshness.into(),
@@ -185,7 +193,7 @@ impl Csv {
             String::from("group,total_events,unique_users,value_count,value_sum,value_average,approximate\r\n");
         let mut line = |group: &str, figures: &Figures| {
             let users = figures.unique_users.map(|users| users.to_string()).unwrap_or_default();
-            let (measured, approximate) = (&figures.measured, metrics.approximate);
+            let (measured, approximate) = (&figures.measured, metrics.approximation.is_some());
             let (sum, average) = (measured.sum.as_deref(), measured.average.as_deref());
             // Writing to a String cannot fail.
             write!(

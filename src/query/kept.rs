@@ -12,7 +12,7 @@ use crate::cache::Aged;
 use crate::domain::id::AccountId;
 use crate::domain::time::Timestamp;
 use crate::domain::window::Window;
-use crate::store::{Seen, SummaryRows};
+use crate::store::{Approximation, Seen, SummaryRows};
 
 /// An answer stays fresh for this many times what it cost.
 const FRESH_PER_COST: u32 = 100;
@@ -21,11 +21,13 @@ const FRESH_PER_COST: u32 = 100;
 const MAX_FRESH: Duration = Duration::from_secs(45);
 
 /// The part of an answer that is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Kept {
     total: u64,
     counts: Vec<(String, u64)>,
-    users: Vec<(String, u64)>,
+    users: Option<Vec<(String, u64)>>,
+    relative_error: Option<f64>,
+    unseen_events: u64,
     as_of: Option<i64>,
     replica: bool,
     cost_micros: u64,
@@ -40,7 +42,9 @@ impl Kept {
         Self {
             total: rows.total_events,
             counts: rows.counts.into_iter().map(|count| (count.event_name, count.events)).collect(),
-            users: rows.top_users.into_iter().map(|user| (user.user_id, user.events)).collect(),
+            users: rows.top_users.map(|users| users.into_iter().map(|user| (user.user_id, user.events)).collect()),
+            relative_error: rows.approximation.map(|approximation| approximation.relative_error),
+            unseen_events: rows.approximation.map_or(0, |approximation| approximation.unseen_events),
             as_of: seen.data_as_of.map(Timestamp::micros),
             replica: seen.replica,
             cost_micros: u64::try_from(cost.as_micros()).unwrap_or(u64::MAX),
@@ -61,7 +65,7 @@ impl Kept {
     }
 
     pub(super) fn weight(&self) -> u32 {
-        let texts = self.counts.iter().chain(&self.users).map(|(text, _)| text.len() + 40).sum::<usize>();
+        let texts = self.counts.iter().chain(self.users.iter().flatten()).map(|(text, _)| text.len() + 40).sum::<usize>();
         u32::try_from(texts + 400).unwrap_or(u32::MAX)
     }
 }
@@ -75,7 +79,10 @@ impl Aged<Kept> {
             window,
             total_events: kept.total,
             counts: pairs(&kept.counts, |event_name, events| EventCount { event_name, events }),
-            top_users: pairs(&kept.users, |user_id, events| UserCount { user_id, events }),
+            top_users: kept.users.as_deref().map(|users| pairs(users, |user_id, events| UserCount { user_id, events })),
+            approximation: kept
+                .relative_error
+                .map(|relative_error| Approximation { relative_error, unseen_events: kept.unseen_events }),
             freshness: Freshness::new(data_as_of, kept.replica, now),
             computed_at: Timestamp::from_micros(self.computed_at).unwrap_or(now),
             stale: kept.stale,
@@ -99,7 +106,7 @@ mod tests {
     }
 
     fn kept(cost_ms: u64) -> Kept {
-        let value = SummaryRows { total_events: 0, counts: vec![], top_users: vec![] };
+        let value = SummaryRows { total_events: 0, counts: vec![], top_users: None, approximation: None };
         let seen = Seen { value, data_as_of: Some(at(NOW - 5)), replica: false };
         Kept::new(seen, Duration::from_millis(cost_ms))
     }

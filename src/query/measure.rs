@@ -1,5 +1,6 @@
 //! Metrics of one event name: totals, users and values of a window, and of its groups. Invariant: totals and sums are exact
-//! whatever the size of the account; users are exact while the window holds at most `WEIR_EXACT_EVENTS` events.
+//! whatever the size of the account; users are exact while the window holds at most `WEIR_EXACT_EVENTS` events, and
+//! estimated from sketches above.
 
 use std::str::FromStr;
 
@@ -13,7 +14,7 @@ use super::freshness::Freshness;
 use crate::domain::id::AccountId;
 use crate::domain::time::Timestamp;
 use crate::domain::window::{BUCKET_SECONDS, Window, WindowError, bucket_of};
-use crate::store::{ApiStore, Database, GroupBy, Measured, MetricsFilter, MetricsRows, Seen};
+use crate::store::{ApiStore, Approximation, Database, GroupBy, Measured, MetricsFilter, MetricsRows, Seen};
 
 /// Most groups of a page.
 pub const MAX_GROUPS: u16 = 250;
@@ -92,8 +93,8 @@ pub struct Metrics {
     pub groups: Vec<MetricsGroup>,
     /// Ask with it for the next page; `None` at the end.
     pub next_cursor: Option<String>,
-    /// Whether users are estimated.
-    pub approximate: bool,
+    /// How far users may be from the truth; `None` when they were counted.
+    pub approximation: Option<Approximation>,
     /// How far it reaches.
     pub freshness: Freshness,
 }
@@ -131,7 +132,8 @@ pub(super) async fn measure(
         limit: limit + 1,
     };
     let seen = store.metrics(account, &filter, exact, asked.database).await?;
-    if seen.value.users.is_none() && asked.group_by == Some(GroupBy::Source) {
+    let counted = seen.value.users.is_some() && seen.value.approximation.is_none();
+    if !counted && asked.group_by == Some(GroupBy::Source) {
         return Err(QueryError::TooManyEvents(exact));
     }
     Ok(answer(seen, asked, usize::from(limit), now))
@@ -155,7 +157,7 @@ fn answer(seen: Seen<MetricsRows>, asked: &MetricsQuery, limit: usize, now: Time
         last = Some(key);
     }
     let next_cursor = last.filter(|_| more).map(|key| write_cursor(&key));
-    Metrics { total, groups, next_cursor, approximate: false, freshness }
+    Metrics { total, groups, next_cursor, approximation: rows.approximation, freshness }
 }
 
 /// The name of a group in answers. An hour carries its offset, so that the hour that comes twice in autumn has two names.

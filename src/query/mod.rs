@@ -25,7 +25,7 @@ pub mod trace;
 
 use std::sync::Arc;
 
-pub use crate::store::{Database, DeadRow, EventCount, EventFilter, GroupBy, Measured, StoredEvent, UserCount};
+pub use crate::store::{Approximation, Database, DeadRow, EventCount, EventFilter, GroupBy, Measured, StoredEvent, UserCount};
 pub use counters::{CountedBy, Counters, MAX_MINUTES};
 pub use freshness::Freshness;
 pub use listing::{EventQuery, EventsPage, MAX_PAGE};

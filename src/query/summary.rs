@@ -26,7 +26,7 @@ use crate::config::QueryConfig;
 use crate::domain::id::AccountId;
 use crate::domain::time::Timestamp;
 use crate::domain::window::{BUCKET_SECONDS, Window, WindowError, bucket_of};
-use crate::store::{ApiStore, Database};
+use crate::store::{ApiStore, Approximation, Database};
 
 /// Most users of one answer.
 pub const MAX_TOP: u16 = 100;
@@ -54,8 +54,10 @@ pub struct Summary {
     pub total_events: u64,
     /// By name, most frequent first, at most 1,000 names.
     pub counts: Vec<EventCount>,
-    /// Most active users, most active first.
-    pub top_users: Vec<UserCount>,
+    /// Most active users, most active first; `None` when they cannot be told.
+    pub top_users: Option<Vec<UserCount>>,
+    /// How far top users may be from the truth; `None` when they were counted.
+    pub approximation: Option<Approximation>,
     /// How far it reaches.
     pub freshness: Freshness,
     /// When Postgres was asked.
@@ -107,6 +109,7 @@ struct Loader {
     redis: Cache,
     gate: Arc<Gate>,
     stale_for: Duration,
+    exact: u64,
     renewing: Mutex<HashSet<Key>>,
 }
 
@@ -118,7 +121,7 @@ impl Summaries {
             .time_to_live(PROCESS_TTL)
             .build();
         let stale_for = Duration::from_secs(config.summary_stale_seconds);
-        let loader = Loader { store, redis, gate, stale_for, renewing: Mutex::default() };
+        let loader = Loader { store, redis, gate, stale_for, exact: u64::from(config.exact_events), renewing: Mutex::default() };
         Self { process, loader: Arc::new(loader), renewals: TaskTracker::new() }
     }
 
@@ -202,7 +205,7 @@ impl Loader {
     async fn compute(&self, key: &Key, database: Database, now: Timestamp) -> Result<Answer, QueryError> {
         let permit = self.gate.enter(&key.account).await?;
         let asked = Instant::now();
-        let seen = self.store.summary(&key.account, key.window, key.top, database).await?;
+        let seen = self.store.summary(&key.account, key.window, (key.top, self.exact), database).await?;
         drop(permit);
         metrics::answered(Source::Postgres);
         // Aged from before the question, so that the time Postgres took counts as age.

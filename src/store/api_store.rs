@@ -7,6 +7,7 @@ pub use super::read::events::{EventFilter, Position, StoredEvent};
 pub use super::read::freshness::NextOffset;
 pub use super::read::metrics::{Group, GroupBy, Measured, MetricsFilter, MetricsRows};
 pub use super::read::minutes::MinuteCount;
+pub use super::read::sketches::Approximation;
 pub use super::read::summary::{EventCount, SummaryRows, UserCount};
 pub use super::read::trace::{DeadRow, TraceRows};
 
@@ -134,7 +135,8 @@ impl ApiStore {
         read!(self, account, database, |tx| read::events::page(&mut tx, account, filter, limit))
     }
 
-    /// Counts by name and the `top` most active users of a window.
+    /// Counts by name and the `top` most active users of a window; users are counted while the window holds at most `exact`
+    /// events, and estimated above.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -142,13 +144,14 @@ impl ApiStore {
         &self,
         account: &AccountId,
         window: Window,
-        top: u16,
+        (top, exact): (u16, u64),
         database: Database,
     ) -> Result<Seen<SummaryRows>, ReadError> {
-        read!(self, account, database, |tx| read::summary::rows(&mut tx, account, window, top))
+        read!(self, account, database, |tx| read::summary::rows(&mut tx, account, window, (top, exact)))
     }
 
-    /// Events, values and users of one name. Users are counted while the window holds at most `exact` events.
+    /// Events, values and users of one name. Users are counted while the window holds at most `exact` events, and
+    /// estimated above.
     ///
     /// # Errors
     /// [`ReadError`].

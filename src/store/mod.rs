@@ -20,6 +20,7 @@ pub mod migrate;
 mod partitions;
 mod read;
 mod replica;
+mod sketch;
 mod sql_error;
 pub mod worker_store;
 mod write;
@@ -30,10 +31,10 @@ pub fn statements() -> [(&'static str, &'static str); 5] {
 }
 
 pub use api_store::{
-    ApiStore, DeadRow, EventCount, EventFilter, Group, GroupBy, Measured, MetricsFilter, MetricsRows, MinuteCount,
+    ApiStore, Approximation, DeadRow, EventCount, EventFilter, Group, GroupBy, Measured, MetricsFilter, MetricsRows, MinuteCount,
     NextOffset, Position, Seen, StoredEvent, SummaryRows, TraceRows, UserCount,
 };
 pub use error::{Cause, ReadError, WriteError};
 pub use migrate::{MigrateError, migrate};
 pub use replica::Database;
-pub use worker_store::{EventSink, Progress, SetAside, WorkerStore, Written};
+pub use worker_store::{Bucket, EventSink, Progress, SetAside, WorkerStore, Written};

@@ -20,6 +20,14 @@ static BATCH_EVENTS: LazyLock<Histogram> = LazyLock::new(|| {
     )
 });
 
+static SKETCH_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    histogram(
+        "weir_worker_sketch_seconds",
+        "Time to build the sketches of one bucket. Seconds: an account sends a great deal in 15 minutes.",
+        &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0],
+    )
+});
+
 static UNCOUNTED: LazyLock<IntCounter> = LazyLock::new(|| {
     int_counter(
         "weir_worker_uncounted_total",
@@ -135,6 +143,11 @@ pub(super) fn retry(class: Retry) {
         Retry::DeadLetter => "dead_letter",
     };
     RETRIES.with_label_values(&[class]).inc();
+}
+
+/// Files the build of one bucket's sketches.
+pub(super) fn sketched(cost: std::time::Duration) {
+    SKETCH_SECONDS.observe(cost.as_secs_f64());
 }
 
 /// Files an event that the live counters left out.

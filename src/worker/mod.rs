@@ -4,7 +4,8 @@
 //! 2. [`decode`]: envelope to event, or a dead letter to be;
 //! 3. [`batch`]: queues by partition, and who goes next; here accounts get their shares;
 //! 4. [`write`]: one transaction, retried, bisected, or set aside;
-//! 5. [`settle`]: offsets and progress, after the commit only; [`tally`]: live counters, likewise.
+//! 5. [`settle`]: offsets and progress, after the commit only; [`tally`] and [`keeper`]: live counters and
+//!    sketches, likewise.
 //!
 //! [`line`] holds steps 2, 3 and 5 as plain state; [`run`] does the waiting. Invariant: an offset is stored only after its
 //! record is committed in Postgres or acknowledged by the dead-letter topic, so a process that dies anywhere repeats work that
@@ -14,6 +15,7 @@ pub mod batch;
 pub mod decode;
 #[cfg(test)]
 mod doubles;
+pub mod keeper;
 pub mod line;
 mod load;
 mod metrics;
@@ -27,5 +29,6 @@ mod tests;
 mod touch;
 pub mod write;
 
+pub use keeper::Keeper;
 pub use run::{Worker, WorkerError};
 pub use tally::Tally;

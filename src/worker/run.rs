@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Flow, Limits};
+use super::keeper::Keeper;
 use super::line::Line;
 use super::patience::Patience;
 use super::tally::Tally;
@@ -100,6 +101,13 @@ impl Worker {
     #[must_use]
     pub fn counting(self, tally: Arc<Tally>) -> Self {
         self.writer.count_into(tally);
+        self
+    }
+
+    /// Has the sketches of what is stored kept up to date.
+    #[must_use]
+    pub fn sketching(self, keeper: Arc<Keeper>) -> Self {
+        self.writer.sketch_with(keeper);
         self
     }
 

@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Part;
+use super::keeper::Keeper;
 use super::load::Load;
 use super::metrics::{self, Retry};
 use super::patience::Patience;
@@ -80,6 +81,7 @@ pub struct Writer {
     slots: Arc<Semaphore>,
     settings: WriterSettings,
     tally: OnceLock<Arc<Tally>>,
+    keeper: OnceLock<Arc<Keeper>>,
 }
 
 /// An event that Postgres refuses on its own.
@@ -114,12 +116,17 @@ enum End {
 impl Writer {
     /// A writer into `sink` that sets aside by `dead`.
     pub fn new(sink: Arc<dyn EventSink>, dead: DeadLetters, settings: WriterSettings) -> Self {
-        Self { sink, dead, slots: Arc::new(Semaphore::new(settings.concurrency)), settings, tally: OnceLock::new() }
+        Self { sink, dead, slots: Arc::new(Semaphore::new(settings.concurrency)), settings, tally: OnceLock::new(), keeper: OnceLock::new() }
     }
 
     /// Counts what is stored from now on; the first tally stays.
     pub fn count_into(&self, tally: Arc<Tally>) {
         self.tally.get_or_init(|| tally);
+    }
+
+    /// Tells of what is stored from now on; the first keeper stays.
+    pub fn sketch_with(&self, keeper: Arc<Keeper>) {
+        self.keeper.get_or_init(|| keeper);
     }
 
     /// A slot for the first attempt of a batch, if one is free: whoever forms batches waits for one, so that batches grow while
@@ -209,6 +216,9 @@ impl Writer {
                     metrics::stored(events, &written, now);
                     if let Some(tally) = self.tally.get() {
                         tally.add(events, &written, now);
+                    }
+                    if let Some(keeper) = self.keeper.get() {
+                        keeper.add(events, &written);
                     }
                     return Ok(());
                 }

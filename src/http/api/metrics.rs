@@ -57,7 +57,7 @@ impl MetricsApi {
     /// Measure one event name
     ///
     /// Needs the scope `metrics:read`. Totals, sums and averages are exact. Users are counted one by one in ranges of up to 50,000
-    /// events of the account. `Accept: text/csv` gives the groups as a table.
+    /// events of the account, and estimated above: `approximate` and `relative_error` say so. `Accept: text/csv` gives the groups as a table.
     #[oai(path = "/v1/metrics", method = "get", operation_id = "getMetrics")]
     #[allow(clippy::too_many_arguments, reason = "the document wants flat parameters")]
     async fn metrics(

@@ -49,7 +49,7 @@ struct UserBody {
 
 /// Counts and top users of one account.
 #[derive(Debug, Object, Serialize)]
-#[oai(rename = "Summary")]
+#[oai(rename = "Summary", skip_serializing_if_is_none)]
 struct SummaryBody {
     /// The account
     account_id: String,
@@ -59,8 +59,17 @@ struct SummaryBody {
     total_events: u64,
     /// By name, most frequent first
     counts: Vec<CountBody>,
-    /// Most active first
-    top_users: Vec<UserBody>,
+    /// Most active first; null when there are too many events to tell
+    #[oai(nullable)]
+    top_users: Option<Vec<UserBody>>,
+    /// Whether top users are estimated
+    approximate: bool,
+    /// When they are: the truth is within this part of the last one's number
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relative_error: Option<f64>,
+    /// When they are: events no estimate has seen yet
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unseen_events: Option<u64>,
     /// Whatever was received before this time is counted; null until a first event was stored
     #[oai(nullable)]
     data_as_of: Option<Rfc3339>,
@@ -173,7 +182,10 @@ impl From<Summary> for SummaryBody {
             window: WindowBody { from: second(window.from_seconds()), to: second(window.to_seconds()) },
             total_events: summary.total_events,
             counts: summary.counts.into_iter().map(CountBody::from).collect(),
-            top_users: summary.top_users.into_iter().map(UserBody::from).collect(),
+            top_users: summary.top_users.map(|users| users.into_iter().map(UserBody::from).collect()),
+            approximate: summary.approximation.is_some(),
+            relative_error: summary.approximation.map(|approximation| approximation.relative_error),
+            unseen_events: summary.approximation.map(|approximation| approximation.unseen_events),
             data_as_of: summary.freshness.data_as_of.map(Rfc3339),
             lag_seconds: summary.freshness.lag_seconds,
             answered_by: summary.freshness.into(),

@@ -4,6 +4,7 @@
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
 
+use super::sketches::{self, Approximation};
 use super::summary::cuts;
 use crate::domain::id::AccountId;
 use crate::domain::window::Window;
@@ -54,16 +55,18 @@ pub struct Measured {
 }
 
 /// What a question for metrics found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MetricsRows {
     /// All of the window.
     pub total: Measured,
-    /// Their users; `None` when there are too many events to look at each.
+    /// Their users; `None` when there are too many events without sketches.
     pub users: Option<u64>,
     /// By group, when groups are asked for.
     pub groups: Vec<Group<Measured>>,
     /// Users by group, as `users`.
     pub group_users: Vec<Group<u64>>,
+    /// How far users may be from the truth; `None` when they were counted.
+    pub approximation: Option<Approximation>,
 }
 
 /// A group's key (for hours and days the UTC time of its start, `YYYY-MM-DDTHH:MM:SSZ`) and what it holds.
@@ -163,7 +166,7 @@ pub(in crate::store) async fn rows(
     let countable = touched(connection, account, filter.window).await? <= exact;
     let whole = MetricsFilter { group_by: None, after: None, limit: 1, ..filter.clone() };
     let total = measured(connection, account, &whole).await?.pop().map(|(_, total)| total).unwrap_or_default();
-    let mut found = MetricsRows { total, users: None, groups: Vec::new(), group_users: Vec::new() };
+    let mut found = MetricsRows { total, users: None, groups: Vec::new(), group_users: Vec::new(), approximation: None };
     if filter.group_by.is_some() && (countable || filter.group_by != Some(GroupBy::Source)) {
         found.groups = measured(connection, account, filter).await?;
     }
@@ -173,12 +176,19 @@ pub(in crate::store) async fn rows(
         if filter.group_by.is_some() {
             found.group_users = distinct_users(connection, account, filter).await?;
         }
+    } else if let Some(cover) = sketches::cover(connection, account, filter.window).await? {
+        let (users, approximation) = sketches::users(connection, account, (&whole, None), &cover).await?;
+        found.users = Some(users.first().map_or(0, |(_, users)| *users));
+        found.approximation = Some(approximation);
+        if let Some((last, _)) = found.groups.last() {
+            found.group_users = sketches::users(connection, account, (filter, Some(last)), &cover).await?.0;
+        }
     }
     Ok(found)
 }
 
 /// How many events of the account, of all names, the buckets of the window hold; never fewer than the window does.
-async fn touched(connection: &mut PgConnection, account: &AccountId, window: Window) -> Result<u64, Error> {
+pub(super) async fn touched(connection: &mut PgConnection, account: &AccountId, window: Window) -> Result<u64, Error> {
     let (first, end) = window.touched_buckets();
     let row = sqlx::query(TOUCHED)
         .bind(account.as_str())

@@ -5,6 +5,7 @@ pub(super) mod events;
 pub(super) mod freshness;
 pub(super) mod metrics;
 pub(super) mod minutes;
+pub(super) mod sketches;
 pub(super) mod summary;
 pub(super) mod trace;
 
@@ -49,7 +50,7 @@ pub(super) fn statements() -> [(&'static str, &'static str); 5] {
 }
 
 /// Unix seconds as Postgres takes them.
-fn second(seconds: i64) -> DateTime<Utc> {
+pub(super) fn second(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(seconds * SECOND).unwrap_or_default()
 }
 

@@ -2,10 +2,12 @@
 //! snapshot, so the sum is the number of events in the window, exactly.
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
 
 use crate::domain::id::AccountId;
+use super::metrics::touched;
+use super::sketches::{self, Approximation};
 use crate::domain::window::Window;
 
 /// Most event names of one answer; the total counts them all.
@@ -30,14 +32,16 @@ pub struct UserCount {
 }
 
 /// What a summary is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SummaryRows {
     /// All events of the window.
     pub total_events: u64,
     /// By name, most frequent first.
     pub counts: Vec<EventCount>,
-    /// Most active users, most active first.
-    pub top_users: Vec<UserCount>,
+    /// Most active users, most active first; `None` when there are too many events without sketches.
+    pub top_users: Option<Vec<UserCount>>,
+    /// How far top users may be from the truth; `None` when they were counted.
+    pub approximation: Option<Approximation>,
 }
 
 pub(super) const COUNTS: &str = "
@@ -71,7 +75,7 @@ pub(in crate::store) async fn rows(
     connection: &mut PgConnection,
     account: &AccountId,
     window: Window,
-    top: u16,
+    (top, exact): (u16, u64),
 ) -> Result<SummaryRows, Error> {
     let [start, first, last, end] = cuts(window);
     let counted = sqlx::query(COUNTS)
@@ -83,25 +87,43 @@ pub(in crate::store) async fn rows(
         .bind(MAX_NAMES)
         .fetch_all(&mut *connection)
         .await?;
-    let users = sqlx::query(TOP_USERS)
-        .bind(account.as_str())
-        .bind(start)
-        .bind(end)
-        .bind(i64::from(top))
-        .fetch_all(connection)
-        .await?;
-    let number = |row: &sqlx::postgres::PgRow, at: usize| row.try_get::<i64, _>(at).map(i64::unsigned_abs);
+    let (top_users, approximation) = if touched(connection, account, window).await? <= exact {
+        (Some(active(connection, account, [start, end], top).await?), None)
+    } else if let Some(cover) = sketches::cover(connection, account, window).await? {
+        let (users, approximation) = sketches::top_users(connection, account, &cover, top).await?;
+        (Some(users), Some(approximation))
+    } else {
+        (None, None)
+    };
     Ok(SummaryRows {
         total_events: counted.first().map_or(Ok(0), |row| number(row, 2))?,
         counts: counted
             .iter()
             .map(|row| Ok(EventCount { event_name: row.try_get(0)?, events: number(row, 1)? }))
             .collect::<Result<_, Error>>()?,
-        top_users: users
-            .iter()
-            .map(|row| Ok(UserCount { user_id: row.try_get(0)?, events: number(row, 1)? }))
-            .collect::<Result<_, Error>>()?,
+        top_users,
+        approximation,
     })
+}
+
+async fn active(
+    connection: &mut PgConnection,
+    account: &AccountId,
+    [start, end]: [DateTime<Utc>; 2],
+    top: u16,
+) -> Result<Vec<UserCount>, Error> {
+    let rows = sqlx::query(TOP_USERS)
+        .bind(account.as_str())
+        .bind(start)
+        .bind(end)
+        .bind(i64::from(top))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| Ok(UserCount { user_id: row.try_get(0)?, events: number(row, 1)? })).collect()
+}
+
+fn number(row: &PgRow, at: usize) -> Result<u64, Error> {
+    row.try_get::<i64, _>(at).map(i64::unsigned_abs)
 }
 
 /// Where the window is cut: events, whole buckets, events. Without a whole bucket the first part is all of it.

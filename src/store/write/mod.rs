@@ -20,6 +20,7 @@ mod dead_letters;
 mod insert;
 mod plan;
 mod progress;
+mod sketches;
 
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ use sqlx::{AssertSqlSafe, Connection, Error};
 pub use dead_letters::SetAside;
 pub(super) use dead_letters::index;
 pub(super) use progress::progress;
+pub use sketches::Bucket;
+pub(super) use sketches::{build, stale, stale_of};
 
 use super::fail_point::{FailPoint, Place};
 use super::worker_store::{Progress, Written};

@@ -7,4 +7,5 @@ mod door;
 mod freshness;
 mod plans;
 mod replica;
+mod sketches;
 mod summaries;
