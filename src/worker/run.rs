@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Flow, Limits};
 use super::line::Line;
+use super::metrics;
 use super::patience::Patience;
 use super::touch;
 use super::write::{Batch, Slot, Verdict, Writer, WriterSettings};
@@ -69,6 +70,7 @@ impl Worker {
         sink: Arc<dyn EventSink>,
         dead: DeadLetters,
     ) -> Self {
+        metrics::announce();
         let limits = Limits {
             events: config.worker_batch_events,
             bytes: config.worker_batch_kib * 1024,

@@ -6,8 +6,10 @@ mod stores;
 
 mod dead_letters;
 mod door;
+mod metrics;
 mod path;
 mod process;
+mod prometheus;
 mod query;
 mod scaling;
 mod shapes;
