@@ -38,7 +38,7 @@ pub struct KafkaConfig {
     #[arg(long, env = "WEIR_KAFKA_SESSION_TIMEOUT_MS", default_value_t = 10_000, value_name = "MS")]
     pub kafka_session_timeout_ms: u32,
     /// Fixed name of this worker in its group: after a restart it gets its partitions back without a rebalance, and while it
-    /// is away they wait for it until the session timeout
+    /// is away they wait for it until the session timeout. Two workers must not share a name: the later throws the earlier out
     #[arg(long, env = "WEIR_KAFKA_GROUP_INSTANCE_ID", value_name = "NAME")]
     pub kafka_group_instance_id: Option<String>,
     /// Most bytes a worker fetches ahead, in KiB

@@ -2,6 +2,7 @@
 
 pub mod event;
 pub mod id;
+pub mod lane;
 pub mod outcome;
 pub mod quota;
 pub mod receipt;

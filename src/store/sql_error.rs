@@ -7,6 +7,9 @@ use sqlx::Error;
 
 use super::error::{Cause, ReadError, WriteError};
 
+/// SQLSTATE of a statement that ran into its timeout.
+const QUERY_CANCELED: &str = "57014";
+
 /// The deadline of a call passed, the wait for a connection included.
 #[derive(Debug, thiserror::Error)]
 #[error("no answer within {} ms", .0.as_millis())]
@@ -40,6 +43,12 @@ impl From<Error> for ReadError {
 }
 
 impl WriteError {
+    /// Whether it took too long, by our clock or Postgres's: fewer events may then be in time.
+    pub fn is_late(&self) -> bool {
+        let Self::Transient(cause) = self else { return false };
+        cause.is::<DeadlinePassed>() || self.sqlstate().as_deref() == Some(QUERY_CANCELED)
+    }
+
     /// What Postgres calls its refusal, for dead letters: its words would show the event's content, its state does not.
     pub fn sqlstate(&self) -> Option<String> {
         let (Self::Transient(cause) | Self::Data(cause) | Self::Schema(cause)) = self;
@@ -127,6 +136,13 @@ mod tests {
         for (state, named, expected) in cases {
             assert_eq!(of_state(state, named), expected, "{state}");
         }
+    }
+
+    #[test]
+    fn only_time_that_ran_out_is_late() {
+        assert!(WriteError::from(DeadlinePassed(Duration::ZERO)).is_late());
+        assert!(!WriteError::from(Error::PoolTimedOut).is_late());
+        assert!(!WriteError::Data("57014".into()).is_late());
     }
 
     #[test]

@@ -1,17 +1,20 @@
-//! What waits between poll and write, and who goes next. Invariant: at most one write per partition is under way and it took
-//! the head of that partition's queue, so one account's records in a partition are written in their order, and a write that
-//! commits closes its partition's gap.
+//! What waits between poll and write, and who goes next. Invariant: of one account in one partition (a strand) at most one write
+//! is under way, and it took the head of that strand, so an account's records in a partition are written in their order.
 //!
-//! Concurrency comes from several partitions; one batch may merge several of them. The partition served longest ago goes
-//! first, so that a partition with a backlog costs its neighbours at most one batch. This choice is where fair shares between
-//! accounts belong: whoever reorders a queue must keep each account's own order. Memory: a partition that holds more than its
-//! part of the buffer, waiting and being written, is paused until it is down to half.
+//! Who goes next is decided by [`Share`] over all strands of a lane, so a backlog costs its neighbours one round and not its
+//! length; strands of one partition may be in different writes, which leaves gaps that the offset tracker minds. A batch is of
+//! one lane, and of the write slots the bulk lane gets half while the standard lane has work. Memory: a partition that holds
+//! more than its part of the buffer, waiting and being written, is paused until it is down to half. That part is also how far
+//! a batch can look past a large account to the small ones behind it in the same partition (docs/fairness.md).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use super::decode::Taken;
 use super::offsets::Generation;
+use super::share::{self, QUANTUM, Visit};
+use super::strand::{Strand, StrandId, Strands, Weights};
+use crate::domain::lane::Lane;
 use crate::kafka::Partition;
 
 /// Bounds of one batch and of the buffer.
@@ -25,9 +28,20 @@ pub struct Limits {
     pub wait: Duration,
     /// Most memory of all queues together; each partition may hold its equal part.
     pub buffer: usize,
+    /// Most writes of the bulk lane at the same time while the standard lane has work.
+    pub bulk_writes: usize,
 }
 
-/// The head of one partition's queue, on its way to the database.
+/// What there is room for now.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Writes of the bulk lane under way.
+    pub bulk: usize,
+    /// Most events that Postgres takes in time; the batch is smaller when [`Limits::events`] says so.
+    pub events: usize,
+}
+
+/// What a batch takes of one partition, on its way to the database.
 #[derive(Debug)]
 pub struct Part {
     /// Where the records come from.
@@ -36,6 +50,10 @@ pub struct Part {
     pub generation: Generation,
     /// Ascending by offset.
     pub records: Vec<Taken>,
+    /// What the batch's transaction notes as this partition's progress, if anything.
+    pub promised: Option<i64>,
+    /// Whose records they are: each stands still until the part is written or put back.
+    pub strands: Vec<StrandId>,
 }
 
 /// Whether a partition should be fetched.
@@ -50,126 +68,145 @@ pub enum Flow {
 #[derive(Debug)]
 struct Queue {
     generation: Generation,
-    records: VecDeque<(Instant, Taken)>,
     /// Memory of the records that wait and of those being written.
     held: usize,
-    /// What is being written; `None` when no write is under way.
-    writing: Option<Writing>,
     paused: bool,
-    /// Rises with every batch; the smallest was served longest ago.
-    served: u64,
-}
-
-#[derive(Debug)]
-struct Writing {
-    weight: usize,
-    /// The log's time of its first record.
-    oldest_ms: i64,
 }
 
 /// The queues of all partitions that are ours.
 #[derive(Debug)]
 pub struct Batcher {
     limits: Limits,
+    weights: Weights,
     queues: HashMap<Partition, Queue>,
-    batches: u64,
+    standard: Strands,
+    bulk: Strands,
+    /// The lane of the last batch: of two lanes with work, the other goes next.
+    bulk_last: bool,
 }
 
 impl Batcher {
-    /// Empty queues.
+    /// Empty queues; all accounts weigh the same.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, queues: HashMap::new(), batches: 0 }
+        let (weights, standard, bulk) = (Weights::default(), Strands::default(), Strands::default());
+        Self { limits, weights, queues: HashMap::new(), standard, bulk, bulk_last: false }
+    }
+
+    /// Accounts share by these weights from now on.
+    pub fn weigh(&mut self, weights: Weights) {
+        self.weights = weights;
     }
 
     /// A partition became ours.
     pub fn assign(&mut self, partition: Partition, generation: Generation) {
-        let queue =
-            Queue { generation, records: VecDeque::new(), held: 0, writing: None, paused: false, served: self.batches };
-        self.queues.insert(partition, queue);
+        self.revoke(&partition);
+        self.queues.insert(partition, Queue { generation, held: 0, paused: false });
     }
 
     /// A partition is ours no more; what waited is dropped, its next owner reads it again.
     pub fn revoke(&mut self, partition: &Partition) {
-        self.queues.remove(partition);
+        if self.queues.remove(partition).is_some() {
+            self.lane(partition).drop_partition(partition);
+        }
     }
 
-    /// A record joins the end of its queue.
+    /// A record joins the end of its account's strand.
     pub fn push(&mut self, partition: &Partition, record: Taken, now: Instant) {
         let Some(queue) = self.queues.get_mut(partition) else { return };
         queue.held += record.weight();
-        queue.records.push_back((now, record));
+        self.lane(partition).push(partition, record, now);
     }
 
-    /// Takes the next batch if one is full or a record has waited long enough. Its partitions stand still until
+    /// Takes the next batch if a lane has a full one or a record that has waited long enough. Its strands stand still until
     /// [`Batcher::written`] or [`Batcher::put_back`].
-    pub fn take(&mut self, now: Instant) -> Option<Vec<Part>> {
-        if !self.full() && self.due().is_none_or(|due| now < due) {
-            return None;
-        }
-        self.batches += 1;
-        let mut ready: Vec<_> =
-            self.queues.iter_mut().filter(|(_, queue)| queue.writing.is_none() && !queue.records.is_empty()).collect();
-        ready.sort_unstable_by(|a, b| (a.1.served, a.0).cmp(&(b.1.served, b.0)));
+    pub fn take(&mut self, now: Instant, room: Room) -> Option<Vec<Part>> {
+        let events = self.limits.events.min(room.events).max(1);
+        let due = |lane: &Strands| {
+            let full = lane.events() >= events || lane.bytes() >= self.limits.bytes;
+            full || lane.oldest().is_some_and(|since| since + self.limits.wait <= now)
+        };
+        let (standard, bulk) = (due(&self.standard), self.bulk_may(room) && due(&self.bulk));
+        self.bulk_last = match (standard, bulk) {
+            (false, false) => return None,
+            (true, true) => !self.bulk_last,
+            (_, bulk) => bulk,
+        };
+        Some(self.draw(events))
+    }
+
+    /// Draws a batch of the lane whose turn it is.
+    fn draw(&mut self, most: usize) -> Vec<Part> {
+        let lane = if self.bulk_last { &mut self.bulk } else { &mut self.standard };
+        let (limits, weights) = (&self.limits, &self.weights);
         let (mut events, mut bytes) = (0, 0);
-        let mut parts = Vec::new();
-        for (partition, queue) in ready {
-            let mut records = Vec::new();
-            while let Some((_, record)) = queue.records.front() {
-                let fits = events == 0 || (events < self.limits.events && bytes + record.bytes() <= self.limits.bytes);
-                if !fits {
-                    break;
+        let mut parts: BTreeMap<Partition, Part> = BTreeMap::new();
+        lane.draw(|id, strand: &mut Strand, saved| {
+            let mut credit = saved;
+            let mut visited = false;
+            while let Some(next) = strand.peek() {
+                if events > 0 && (events == most || bytes + next.bytes() > limits.bytes) {
+                    // What is left of this visit lapses, or a strand that is always the last would save without end.
+                    return Visit::Full(credit.min(saved));
                 }
+                if !std::mem::replace(&mut visited, true) {
+                    credit = credit.saturating_add(QUANTUM.saturating_mul(weights.of(strand.account())));
+                }
+                let cost = share::cost(next.bytes());
+                let Some(left) = credit.checked_sub(cost) else { return Visit::Saved(credit) };
+                let (Some(queue), Some(record)) = (self.queues.get(strand.partition()), strand.take()) else { break };
+                credit = left;
                 events += 1;
                 bytes += record.bytes();
-                records.extend(queue.records.pop_front().map(|(_, record)| record));
+                let part = parts.entry(strand.partition().clone()).or_insert_with(|| Part {
+                    partition: strand.partition().clone(),
+                    generation: queue.generation,
+                    records: Vec::new(),
+                    promised: None,
+                    strands: Vec::new(),
+                });
+                if strand.begin_writing(&record) {
+                    part.strands.push(id);
+                }
+                part.records.push(record);
             }
-            if records.is_empty() {
-                break;
-            }
-            queue.writing = Some(Writing {
-                weight: records.iter().map(Taken::weight).sum(),
-                oldest_ms: records.first().map_or(0, |record| record.origin.timestamp_ms),
-            });
-            queue.served = self.batches;
-            parts.push(Part { partition: partition.clone(), generation: queue.generation, records });
-        }
-        Some(parts)
+            Visit::Emptied
+        });
+        let mut parts: Vec<Part> = parts.into_values().collect();
+        parts.iter_mut().for_each(|part| part.records.sort_unstable_by_key(|record| record.origin.offset));
+        parts
     }
 
-    /// A write of this partition ended well.
-    pub fn written(&mut self, partition: &Partition, generation: Generation) {
-        if let Some(queue) = self.queues.get_mut(partition).filter(|queue| queue.generation == generation) {
-            queue.held -= queue.writing.take().map_or(0, |writing| writing.weight);
+    /// A part was written.
+    pub fn written(&mut self, part: &Part) {
+        if let Some(queue) = self.queues.get_mut(&part.partition).filter(|queue| queue.generation == part.generation) {
+            queue.held -= part.records.iter().map(Taken::weight).sum::<usize>();
         }
+        self.lane(&part.partition).release(&part.strands);
     }
 
-    /// A write was broken off: its records stand at the head of their queue again, due at once.
+    /// A write was broken off: its records stand at the heads of their strands again, due at once.
     pub fn put_back(&mut self, part: Part, now: Instant) {
         let generation = part.generation;
-        if let Some(queue) = self.queues.get_mut(&part.partition).filter(|queue| queue.generation == generation) {
-            queue.writing = None;
+        if self.queues.get(&part.partition).is_some_and(|queue| queue.generation == generation) {
             let due = now.checked_sub(self.limits.wait).unwrap_or(now);
-            for record in part.records.into_iter().rev() {
-                queue.records.push_front((due, record));
-            }
+            let lane = self.lane(&part.partition);
+            lane.put_back(&part.partition, part.records, due);
+            lane.release(&part.strands);
         }
     }
 
     /// When the longest waiting record that could be written is due.
-    pub fn due(&self) -> Option<Instant> {
-        let heads =
-            self.queues.values().filter(|queue| queue.writing.is_none()).filter_map(|queue| queue.records.front());
-        heads.map(|(since, _)| *since + self.limits.wait).min()
+    pub fn due(&self, room: Room) -> Option<Instant> {
+        let bulk = self.bulk.oldest().filter(|_| self.bulk_may(room));
+        self.standard.oldest().into_iter().chain(bulk).min().map(|since| since + self.limits.wait)
     }
 
-    fn full(&self) -> bool {
-        let (mut events, mut memory) = (0, 0);
-        for queue in self.queues.values().filter(|queue| queue.writing.is_none()) {
-            events += queue.records.len();
-            memory += queue.held;
-        }
-        // Weights are at least twice the bytes, so this fires a little early; `take` keeps the exact bound.
-        events >= self.limits.events || memory >= 2 * self.limits.bytes
+    fn bulk_may(&self, room: Room) -> bool {
+        self.standard.events() == 0 || room.bulk < self.limits.bulk_writes
+    }
+
+    fn lane(&mut self, partition: &Partition) -> &mut Strands {
+        if is_bulk(partition) { &mut self.bulk } else { &mut self.standard }
     }
 
     /// What must be paused or resumed now; each change is told once. `crowded` marks partitions of which the offset tracker
@@ -190,11 +227,13 @@ impl Batcher {
         changes
     }
 
-    /// The log's time, in ms, of the oldest record of a partition that is not done; `None` when all are.
-    pub fn oldest_ms(&self, partition: &Partition) -> Option<i64> {
-        let queue = self.queues.get(partition)?;
-        let waiting = || queue.records.front().map(|(_, record)| record.origin.timestamp_ms);
-        queue.writing.as_ref().map(|writing| writing.oldest_ms).or_else(waiting)
+    /// The log's time, in ms, of the oldest record of each partition that is not done; partitions without one are missing.
+    pub fn oldest_ms(&self) -> HashMap<Partition, i64> {
+        let mut oldest: HashMap<Partition, i64> = HashMap::new();
+        for (partition, ms) in self.standard.oldest_ms().chain(self.bulk.oldest_ms()) {
+            oldest.entry(partition.clone()).and_modify(|known| *known = ms.min(*known)).or_insert(ms);
+        }
+        oldest
     }
 
     /// Memory held by all queues, what is being written included.
@@ -202,9 +241,9 @@ impl Batcher {
         self.queues.values().map(|queue| queue.held).sum()
     }
 
-    /// Records that wait.
+    /// Records that wait for a write, those of strands that stand still included.
     pub fn waiting(&self) -> usize {
-        self.queues.values().map(|queue| queue.records.len()).sum()
+        self.standard.waiting() + self.bulk.waiting()
     }
 
     /// Partitions that are paused.
@@ -213,132 +252,10 @@ impl Batcher {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::decode::decode;
-    use super::super::decode::tests::record;
-    use super::super::doubles::{limits, offsets_of, partition};
-    use super::super::offsets::Offsets;
-    use super::*;
-
-    fn batcher(limits: Limits, partitions: i32) -> (Batcher, Vec<Generation>) {
-        let (mut offsets, mut batcher) = (Offsets::default(), Batcher::new(limits));
-        let assign = |number| {
-            let generation = offsets.assign(partition(number));
-            batcher.assign(partition(number), generation);
-            generation
-        };
-        let generations = (0..partitions).map(assign).collect();
-        (batcher, generations)
-    }
-
-    fn fill(batcher: &mut Batcher, number: i32, offsets: std::ops::Range<i64>, now: Instant) {
-        for offset in offsets {
-            batcher.push(&partition(number), decode(record("acme", number, offset)), now);
-        }
-    }
-
-    #[test]
-    fn a_batch_goes_when_it_is_full_or_has_waited() {
-        let now = Instant::now();
-        let wait = Duration::from_millis(50);
-        let (mut batcher, _) = batcher(Limits { wait, ..limits(3) }, 2);
-        fill(&mut batcher, 0, 0..2, now);
-        assert!(batcher.take(now).is_none());
-        assert_eq!(batcher.due(), Some(now + wait));
-        fill(&mut batcher, 1, 0..1, now);
-        assert_eq!(offsets_of(&batcher.take(now).expect("full")), [(0, 0), (0, 1), (1, 0)]);
-        assert_eq!(batcher.due(), None);
-        fill(&mut batcher, 0, 2..3, now);
-        assert!(batcher.take(now + wait).is_none(), "partition 0 is being written");
-    }
-
-    #[test]
-    fn bytes_bound_a_batch_but_never_starve_a_large_record() {
-        let now = Instant::now();
-        let size = decode(record("acme", 0, 0)).bytes();
-        let (mut two, _) = batcher(Limits { bytes: 2 * size, ..limits(100) }, 1);
-        fill(&mut two, 0, 0..5, now);
-        assert_eq!(two.take(now).expect("due")[0].records.len(), 2);
-        let (mut tiny, _) = batcher(Limits { bytes: 1, ..limits(100) }, 1);
-        fill(&mut tiny, 0, 0..5, now);
-        assert_eq!(tiny.take(now).expect("due")[0].records.len(), 1);
-    }
-
-    #[test]
-    fn a_backlog_costs_its_neighbours_at_most_one_batch() {
-        let now = Instant::now();
-        let (mut batcher, generations) = batcher(limits(10), 2);
-        fill(&mut batcher, 0, 0..100, now);
-        assert_eq!(batcher.take(now).expect("full").len(), 1);
-        fill(&mut batcher, 1, 0..1, now);
-        batcher.written(&partition(0), generations[0]);
-        let next = batcher.take(now).expect("full");
-        assert_eq!(next[0].partition, partition(1));
-        assert_eq!(next[1].records.len(), 9);
-    }
-
-    #[test]
-    fn a_partition_over_its_part_is_paused_alone_and_resumed_at_half() {
-        let now = Instant::now();
-        let weight = decode(record("acme", 0, 10)).weight();
-        let (mut batcher, generations) = batcher(Limits { buffer: 20 * weight, ..limits(6) }, 2);
-        let never = |_: &Partition| false;
-        fill(&mut batcher, 0, 10..20, now);
-        assert!(batcher.flow(never).is_empty());
-        fill(&mut batcher, 0, 20..21, now);
-        assert_eq!(batcher.flow(never), [Flow::Pause(partition(0))]);
-        assert!(batcher.flow(never).is_empty(), "told once");
-        batcher.take(now);
-        assert!(batcher.flow(never).is_empty(), "what is being written counts");
-        batcher.written(&partition(0), generations[0]);
-        assert_eq!(batcher.flow(never), [Flow::Resume(partition(0))]);
-        assert_eq!(batcher.flow(|crowded| *crowded == partition(1)), [Flow::Pause(partition(1))]);
-    }
-
-    proptest! {
-        /// Whatever comes in and however writes end, each partition leaves in order, once, one write at a time.
-        #[test]
-        fn order_holds_and_nothing_is_lost(steps in proptest::collection::vec((0u8..4, 0i32..3), 1..200), most in 1usize..8) {
-            let now = Instant::now();
-            let (mut batcher, generations) = batcher(limits(most), 3);
-            let (mut pushed, mut written) = ([0i64; 3], [0i64; 3]);
-            let mut running: Vec<Part> = Vec::new();
-            for (step, number) in steps {
-                let at = usize::try_from(number).expect("small");
-                match step {
-                    0 | 1 => {
-                        fill(&mut batcher, number, pushed[at]..pushed[at] + 1, now);
-                        pushed[at] += 1;
-                    }
-                    2 => {
-                        let parts = batcher.take(now).unwrap_or_default();
-                        prop_assert!(parts.iter().map(|part| part.records.len()).sum::<usize>() <= most);
-                        for part in &parts {
-                            prop_assert!(running.iter().all(|other| other.partition != part.partition));
-                        }
-                        running.extend(parts);
-                    }
-                    _ => {
-                        let Some(part) = running.pop() else { continue };
-                        let here = usize::try_from(part.partition.partition).expect("small");
-                        if number == 0 {
-                            batcher.put_back(part, now);
-                        } else {
-                            for record in &part.records {
-                                prop_assert_eq!(record.origin.offset, written[here]);
-                                written[here] += 1;
-                            }
-                            batcher.written(&part.partition, generations[here]);
-                        }
-                    }
-                }
-                let under_way: usize = running.iter().map(|part| part.records.len()).sum();
-                let gone: i64 = written.iter().sum();
-                prop_assert_eq!(pushed.iter().sum::<i64>(), gone + i64::try_from(batcher.waiting() + under_way).expect("small"));
-            }
-        }
-    }
+/// Whether a partition is of the bulk lane.
+pub fn is_bulk(partition: &Partition) -> bool {
+    Lane::of_topic(&partition.topic) == Lane::Bulk
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,14 +3,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::batch::{Limits, Part};
+use super::batch::{Limits, Part, Room};
 use super::line::Line;
 use super::patience::Patience;
 use super::write::{Writer, WriterSettings};
@@ -30,6 +30,8 @@ pub(super) struct Store {
     /// Writes that fail before the next may succeed.
     pub(super) storms: AtomicU32,
     pub(super) schema_troubles: AtomicU32,
+    /// Larger batches never end.
+    pub(super) most: AtomicUsize,
     /// Each write takes one and gives it back.
     pub(super) gate: Semaphore,
 }
@@ -43,6 +45,7 @@ impl Store {
             refused: Mutex::default(),
             storms: AtomicU32::new(0),
             schema_troubles: AtomicU32::new(0),
+            most: AtomicUsize::new(usize::MAX),
             gate: Semaphore::new(100),
         })
     }
@@ -87,6 +90,9 @@ impl EventSink for Store {
             self.writes.fetch_add(1, Ordering::SeqCst);
             if count_down(&self.storms) {
                 return Err(WriteError::Transient("storm".into()));
+            }
+            if batch.len() > self.most.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
             }
             if count_down(&self.schema_troubles) {
                 return Err(WriteError::Schema("no such table".into()));
@@ -148,17 +154,35 @@ impl Publish for Letters {
 }
 
 pub(super) fn writer(store: &Arc<Store>, letters: &Arc<Letters>, concurrency: usize) -> Writer {
+    impatient_writer(store, letters, concurrency, Duration::from_secs(60))
+}
+
+/// A writer that gives the database so much time.
+pub(super) fn impatient_writer(
+    store: &Arc<Store>,
+    letters: &Arc<Letters>,
+    concurrency: usize,
+    deadline: Duration,
+) -> Writer {
     let publisher: Arc<dyn Publish> = Arc::<Letters>::clone(letters);
     let dead = DeadLetters::new(publisher, "dead", Duration::from_secs(1));
-    let patience = Patience { first: Duration::ZERO, cap: Duration::ZERO, between_tries: Duration::ZERO };
-    let settings = WriterSettings { concurrency, deadline: Duration::from_secs(60), tries: 3, patience };
+    let patience = Patience {
+        first: Duration::ZERO,
+        cap: Duration::ZERO,
+        between_tries: Duration::ZERO,
+        after_dead: Duration::ZERO,
+    };
+    let settings = WriterSettings { concurrency, events: 10_000, deadline, tries: 3, patience };
     Writer::new(Arc::<Store>::clone(store), dead, settings)
 }
 
 /// Limits under which everything that waits is due at once.
 pub(super) fn limits(events: usize) -> Limits {
-    Limits { events, bytes: 1 << 30, wait: Duration::ZERO, buffer: 1 << 30 }
+    Limits { events, bytes: 1 << 30, wait: Duration::ZERO, buffer: 1 << 30, bulk_writes: 1 }
 }
+
+/// Room for everything.
+pub(super) const ROOM: Room = Room { bulk: 0, events: usize::MAX };
 
 pub(super) fn partition(number: i32) -> Partition {
     Partition { topic: "t".into(), partition: number }

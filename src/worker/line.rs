@@ -3,11 +3,12 @@
 
 use std::time::Instant;
 
-use super::batch::{Batcher, Flow, Limits, Part};
+use super::batch::{Batcher, Flow, Limits, Part, Room};
 use super::decode::decode;
 use super::metrics;
 use super::offsets::{Offsets, Seen};
 use super::settle::Settlement;
+use super::strand::Weights;
 use super::write::Batch;
 use crate::kafka::{Partition, Polled, Stored};
 use crate::store::Progress;
@@ -28,7 +29,13 @@ impl Line {
     /// An empty line.
     pub fn new(limits: Limits) -> Self {
         let buffer = limits.buffer;
-        Self { offsets: Offsets::default(), batcher: Batcher::new(limits), settlement: Settlement::default(), buffer }
+        let (offsets, settlement) = (Offsets::default(), Settlement::default());
+        Self { offsets, batcher: Batcher::new(limits), settlement, buffer }
+    }
+
+    /// Accounts share by these weights from now on.
+    pub fn weigh(&mut self, weights: Weights) {
+        self.batcher.weigh(weights);
     }
 
     /// Partitions became ours: whatever was known of them is forgotten.
@@ -68,6 +75,7 @@ impl Line {
                 _ => Partition { topic: polled.topic.clone(), partition: polled.partition },
             };
             if let Seen::New(_) = self.offsets.polled(&here, polled.offset) {
+                self.settlement.begin(&here, &polled);
                 self.batcher.push(&here, decode(polled), now);
             }
             partition = Some(here);
@@ -75,22 +83,22 @@ impl Line {
     }
 
     /// The next batch, when one is due.
-    pub fn next_batch(&mut self, now: Instant) -> Option<Batch> {
-        let parts = self.batcher.take(now)?;
-        let progress = self.settlement.promise(&parts, &self.offsets);
+    pub fn next_batch(&mut self, now: Instant, room: Room) -> Option<Batch> {
+        let mut parts = self.batcher.take(now, room)?;
+        let progress = self.settlement.promise(&mut parts, &self.offsets);
         Some(Batch { parts, progress })
     }
 
     /// When the next batch is due.
-    pub fn due(&self) -> Option<Instant> {
-        self.batcher.due()
+    pub fn due(&self, room: Room) -> Option<Instant> {
+        self.batcher.due(room)
     }
 
     /// A batch came to its end: what to store at the log.
     pub fn done(&mut self, parts: &[Part], noted: bool) -> Vec<Stored> {
         let mut stored = Vec::with_capacity(parts.len());
         for part in parts {
-            self.batcher.written(&part.partition, part.generation);
+            self.batcher.written(part);
             stored.extend(self.settlement.done(part, noted, &mut self.offsets));
         }
         stored
@@ -100,8 +108,8 @@ impl Line {
     pub fn split(&mut self, parts: Vec<Part>) -> Vec<Batch> {
         let mut batches = Vec::with_capacity(parts.len());
         for part in parts {
-            let parts = vec![part];
-            let progress = self.settlement.promise(&parts, &self.offsets);
+            let mut parts = vec![part];
+            let progress = self.settlement.promise(&mut parts, &self.offsets);
             batches.push(Batch { parts, progress });
         }
         batches
@@ -144,8 +152,9 @@ impl Line {
     /// Tells the gauges.
     pub fn observe(&self, now_ms: i64) {
         metrics::holding(self.offsets.open(), self.batcher.held(), self.batcher.paused());
+        let waiting = self.batcher.oldest_ms();
         for partition in self.offsets.partitions() {
-            let oldest = self.batcher.oldest_ms(partition).unwrap_or(now_ms);
+            let oldest = waiting.get(partition).copied().unwrap_or(now_ms);
             metrics::lag(partition, (now_ms - oldest) / 1_000);
         }
     }

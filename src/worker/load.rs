@@ -3,9 +3,8 @@
 
 use super::batch::Part;
 use super::decode::{Taken, Undecodable};
-use super::offsets::Generation;
 use crate::domain::event::Event;
-use crate::kafka::{Partition, Polled};
+use crate::kafka::Polled;
 
 /// The parts of a batch, taken apart.
 #[derive(Debug)]
@@ -17,8 +16,8 @@ pub struct Load {
     /// For each event, the place of its record among the origins.
     owners: Vec<usize>,
     origins: Vec<Polled>,
-    /// Partition, assignment and number of records of each part.
-    parts: Vec<(Partition, Generation, usize)>,
+    /// Each part without its records, and how many they are.
+    parts: Vec<(Part, usize)>,
 }
 
 impl Load {
@@ -32,9 +31,10 @@ impl Load {
             origins: Vec::with_capacity(records),
             parts: Vec::with_capacity(parts.len()),
         };
-        for part in parts {
-            load.parts.push((part.partition, part.generation, part.records.len()));
-            for Taken { origin, event } in part.records {
+        for mut part in parts {
+            let records = std::mem::take(&mut part.records);
+            load.parts.push((part, records.len()));
+            for Taken { origin, event } in records {
                 let at = load.origins.len();
                 load.origins.push(origin);
                 match event {
@@ -47,6 +47,11 @@ impl Load {
             }
         }
         load
+    }
+
+    /// Records of all parts.
+    pub fn records(&self) -> usize {
+        self.origins.len()
     }
 
     /// Whether several partitions share the batch.
@@ -76,9 +81,9 @@ impl Load {
             };
             Some(Taken { origin, event })
         };
-        let parts = self.parts.into_iter().map(|(partition, generation, count)| {
+        let parts = self.parts.into_iter().map(|(part, count)| {
             let records = origins.by_ref().take(count).filter_map(&mut next).collect();
-            Part { partition, generation, records }
+            Part { records, ..part }
         });
         parts.collect()
     }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec};
 
+use super::alarm::Change;
 use crate::domain::event::Event;
 use crate::domain::outcome::DeadReason;
 use crate::domain::time::Timestamp;
@@ -32,8 +33,8 @@ static RETRIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     int_counter_vec(
         "weir_worker_retries_total",
         "Writes and dead-letter publishes that have to be tried again, by cause. transient: Postgres is away or busy; schema: \
-         migrate or mend the schema, nothing is stored until then; data: a record is being isolated; dead_letter: the \
-         dead-letter topic cannot be written.",
+         migrate or mend the schema, nothing is stored until then; late: Postgres is slow and the batch is cut in halves; data: \
+         a piece of a batch is tried; dead_letter: the dead-letter topic cannot be written.",
         &["class"],
     )
 });
@@ -43,6 +44,14 @@ static DEAD: LazyLock<IntCounterVec> = LazyLock::new(|| {
         "weir_dead_letters_total",
         "Records set aside in the dead-letter topic. Any: look at them with `weir dead-letters list`.",
         &["reason"],
+    )
+});
+
+static ALARM: LazyLock<IntGauge> = LazyLock::new(|| {
+    int_gauge(
+        "weir_worker_dead_letter_alarm",
+        "1 while more than 1 % of a minute's records, and at least 100, are set aside: the partitions that hold them are worked \
+         off slowly. Look at `weir dead-letters list`, mend the cause, replay.",
     )
 });
 
@@ -79,6 +88,8 @@ pub enum Retry {
     Transient,
     /// The schema is not the one we know.
     Schema,
+    /// A batch is not done in time and cut in halves.
+    Late,
     /// A record is refused and being isolated.
     Data,
     /// The dead-letter topic did not acknowledge.
@@ -114,6 +125,24 @@ pub(super) fn schema_trouble(cause: &dyn std::error::Error, failures: u32) {
     tracing::error!(%cause, failures, "the database schema does not fit: writing stands still until `weir migrate` has run");
 }
 
+/// There are too many dead letters, or no longer.
+pub(super) fn alarm(change: Change) {
+    match change {
+        Change::Began { records, dead } => {
+            ALARM.set(1);
+            tracing::error!(
+                records,
+                dead,
+                "too many records of the last minute are set aside: their partitions are slowed"
+            );
+        }
+        Change::Ended => {
+            ALARM.set(0);
+            tracing::info!("no longer too many dead letters");
+        }
+    }
+}
+
 /// The dead-letter topic does not acknowledge.
 pub(super) fn dead_letter_trouble(error: &PublishError, letters: usize, failures: u32) {
     retry(Retry::DeadLetter);
@@ -124,6 +153,7 @@ pub(super) fn retry(class: Retry) {
     let class = match class {
         Retry::Transient => "transient",
         Retry::Schema => "schema",
+        Retry::Late => "late",
         Retry::Data => "data",
         Retry::DeadLetter => "dead_letter",
     };

@@ -2,7 +2,7 @@
 //!
 //! 1. poll: [`crate::kafka::Consumer`] hands over records and tells which partitions are ours;
 //! 2. [`decode`]: envelope to event, or a dead letter to be;
-//! 3. [`batch`]: queues by partition, and who goes next; here accounts get their shares;
+//! 3. [`batch`]: what waits, by partition and account ([`strand`]), and who goes next ([`share`]); here accounts get their shares;
 //! 4. [`write`]: one transaction, retried, bisected, or set aside;
 //! 5. [`settle`]: offsets and progress, after the commit only.
 //!
@@ -10,6 +10,7 @@
 //! record is committed in Postgres or acknowledged by the dead-letter topic, so a process that dies anywhere repeats work that
 //! the unique key absorbs, and loses none.
 
+mod alarm;
 pub mod batch;
 pub mod decode;
 #[cfg(test)]
@@ -18,12 +19,16 @@ pub mod line;
 mod load;
 mod metrics;
 pub mod offsets;
+mod pace;
 pub mod patience;
 pub mod run;
 pub mod settle;
+pub mod share;
+pub mod strand;
 #[cfg(test)]
 mod tests;
 mod touch;
 pub mod write;
 
 pub use run::{Worker, WorkerError};
+pub use strand::Weights;

@@ -12,7 +12,12 @@ pub struct Patience {
     pub cap: Duration,
     /// Wait between two tries of a record that stands alone.
     pub between_tries: Duration,
+    /// Wait for each dead letter while there are too many of them, up to [`MOST_AFTER_DEAD`].
+    pub after_dead: Duration,
 }
+
+/// Longest wait after a batch with dead letters.
+const MOST_AFTER_DEAD: Duration = Duration::from_secs(20);
 
 impl Default for Patience {
     fn default() -> Self {
@@ -20,6 +25,7 @@ impl Default for Patience {
             first: Duration::from_millis(100),
             cap: Duration::from_secs(10),
             between_tries: Duration::from_millis(50),
+            after_dead: Duration::from_millis(10),
         }
     }
 }
@@ -29,6 +35,11 @@ impl Patience {
     pub fn wait(&self, failures: u32, share: f64) -> Duration {
         let factor = 2u32.checked_pow(failures).unwrap_or(u32::MAX);
         self.first.saturating_mul(factor).min(self.cap).mul_f64(share.clamp(0.0, 1.0))
+    }
+
+    /// The wait after a batch with so many dead letters.
+    pub fn after_dead(&self, letters: usize) -> Duration {
+        self.after_dead.saturating_mul(u32::try_from(letters).unwrap_or(u32::MAX)).min(MOST_AFTER_DEAD)
     }
 
     /// Waits after failure number `failures`, with full jitter.

@@ -9,9 +9,10 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::batch::{Flow, Limits};
+use super::batch::{Flow, Limits, Room, is_bulk};
 use super::line::Line;
 use super::patience::Patience;
+use super::strand::Weights;
 use super::touch;
 use super::write::{Batch, Slot, Verdict, Writer, WriterSettings};
 
@@ -43,6 +44,7 @@ pub enum WorkerError {
 
 struct Job {
     partitions: Vec<Partition>,
+    bulk: bool,
     stop: CancellationToken,
 }
 
@@ -56,7 +58,7 @@ pub struct Worker {
     writes: JoinSet<Verdict>,
     jobs: HashMap<Id, Job>,
     notes: JoinSet<Vec<Progress>>,
-    touched: Instant,
+    touched: Option<Instant>,
     drain: Duration,
 }
 
@@ -74,9 +76,11 @@ impl Worker {
             bytes: config.worker_batch_kib * 1024,
             wait: config.batch_wait(),
             buffer: config.worker_buffer_kib * 1024,
+            bulk_writes: (config.worker_concurrency / 2).max(1),
         };
         let settings = WriterSettings {
             concurrency: config.worker_concurrency,
+            events: config.worker_batch_events,
             deadline: database.write_timeout() + GRACE,
             tries: config.worker_tries,
             patience: Patience::default(),
@@ -90,9 +94,16 @@ impl Worker {
             writes: JoinSet::new(),
             jobs: HashMap::new(),
             notes: JoinSet::new(),
-            touched: Instant::now(),
+            touched: None,
             drain: Duration::from_secs(config.worker_drain_seconds),
         }
+    }
+
+    /// Accounts share by these weights from now on; without, all weigh the same.
+    #[must_use]
+    pub fn weighing(mut self, weights: Weights) -> Self {
+        self.line.weigh(weights);
+        self
     }
 
     /// Works until `shutdown`, then finishes or drops what is on its way, commits, leaves the group and returns, all within
@@ -117,7 +128,7 @@ impl Worker {
                 Some(Ok(noted)) = self.notes.join_next() => self.line.noted(&noted),
                 event = self.consumer.next(), if self.line.has_room() => match event {
                     Some(ConsumerEvent::Records(records)) => self.line.take_in(records, Instant::now()),
-                    Some(ConsumerEvent::Assigned(partitions)) => self.line.assigned(partitions),
+                    Some(ConsumerEvent::Assigned(partitions)) => self.assigned(partitions),
                     Some(ConsumerEvent::Revoked(revocation)) => self.revoke(revocation).await?,
                     None => return Err(WorkerError::ConsumerEnded),
                 },
@@ -133,17 +144,19 @@ impl Worker {
         loop {
             // Without a slot the end of a write wakes us, or the next tick.
             let slot = self.writer.slot()?;
-            match self.line.next_batch(Instant::now()) {
+            let room = Room { bulk: self.jobs.values().filter(|job| job.bulk).count(), events: self.writer.events() };
+            match self.line.next_batch(Instant::now(), room) {
                 Some(batch) => self.start_write(batch, Some(slot)),
-                None => return self.line.due(),
+                None => return self.line.due(room),
             }
         }
     }
 
     fn start_write(&mut self, batch: Batch, slot: Option<Slot>) {
         let stop = CancellationToken::new();
-        let partitions = batch.parts.iter().map(|part| part.partition.clone()).collect();
-        let job = Job { partitions, stop: stop.clone() };
+        let partitions: Vec<_> = batch.parts.iter().map(|part| part.partition.clone()).collect();
+        let bulk = partitions.iter().any(is_bulk);
+        let job = Job { partitions, bulk, stop: stop.clone() };
         let writer = Arc::clone(&self.writer);
         let handle = self.writes.spawn(async move { writer.write(batch, slot, &stop).await });
         self.jobs.insert(handle.id(), job);
@@ -156,6 +169,12 @@ impl Worker {
                 Flow::Resume(partition) => self.log.resume(vec![partition]),
             }
         }
+    }
+
+    fn assigned(&mut self, partitions: Vec<Partition>) {
+        self.line.assigned(partitions);
+        // Those with nothing to read are vouched for at the next tick, the others by their first record.
+        self.touched = None;
     }
 
     fn settle(&mut self, ended: Result<(Id, Verdict), JoinError>) -> Result<(), WorkerError> {
@@ -210,13 +229,15 @@ impl Worker {
     /// Notes progress that no transaction held and, once a second, that partitions have nothing left to read. One at a time:
     /// while Postgres is away nothing piles up.
     fn note(&mut self) {
-        self.line.observe(Timestamp::now().micros() / 1_000);
+        let now = Timestamp::now();
+        self.line.observe(now.micros() / 1_000);
+        self.writer.watch(now);
         if !self.notes.is_empty() {
             return;
         }
         let mut progress = self.line.owed();
-        let idle = if self.touched.elapsed() >= touch::EVERY {
-            self.touched = Instant::now();
+        let idle = if self.touched.is_none_or(|touched| touched.elapsed() >= touch::EVERY) {
+            self.touched = Some(Instant::now());
             self.line.idle()
         } else {
             Vec::new()

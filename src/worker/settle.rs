@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::batch::Part;
-use super::offsets::{Generation, Offsets};
+use super::offsets::Offsets;
 use crate::domain::time::Timestamp;
-use crate::kafka::{Partition, Stored};
+use crate::kafka::{Partition, Polled, Stored};
 use crate::store::Progress;
 
 #[derive(Debug, Clone, Copy)]
@@ -21,8 +21,6 @@ struct Mark {
 #[derive(Debug)]
 struct Standing {
     settled: Option<Mark>,
-    /// What the write under way holds in its transaction.
-    promised: Option<i64>,
     /// What the database holds; starts at nothing with each assignment.
     noted: Option<i64>,
 }
@@ -36,7 +34,7 @@ pub struct Settlement {
 impl Settlement {
     /// A partition became ours.
     pub fn assign(&mut self, partition: Partition) {
-        self.standings.insert(partition, Standing { settled: None, promised: None, noted: None });
+        self.standings.insert(partition, Standing { settled: None, noted: None });
     }
 
     /// A partition is ours no more.
@@ -44,19 +42,29 @@ impl Settlement {
         self.standings.remove(partition);
     }
 
+    /// The first record of an assignment was polled: everything before it is settled. Without this a partition whose first
+    /// records wait for a broken database would be unknown to readers, and their answers would look fresher than they are.
+    pub fn begin(&mut self, partition: &Partition, first: &Polled) {
+        let Some(standing) = self.standings.get_mut(partition).filter(|standing| standing.settled.is_none()) else {
+            return;
+        };
+        if let Some(record_time) = time_of(first) {
+            standing.settled = Some(Mark { next_offset: first.offset, record_time });
+        }
+    }
+
     /// The progress that holds once the decodable records of a batch are stored, for its transaction; nothing for a partition
-    /// whose gap stays open.
-    pub fn promise(&mut self, parts: &[Part], offsets: &Offsets) -> Vec<Progress> {
+    /// whose gap stays open. Other writes of a partition may be under way: each promises for itself.
+    pub fn promise(&mut self, parts: &mut [Part], offsets: &Offsets) -> Vec<Progress> {
         let mut promised = Vec::with_capacity(parts.len());
         for part in parts {
-            let Some(standing) = self.standings.get_mut(&part.partition) else { continue };
-            standing.promised = None;
+            let Some(standing) = self.standings.get(&part.partition) else { continue };
             let stored: Vec<i64> =
                 part.records.iter().filter(|record| record.event.is_ok()).map(|record| record.origin.offset).collect();
             let next = offsets.next_if_done(&part.partition, part.generation, &stored);
-            let Some(mark) = next.and_then(|next| mark(part, next, standing.settled)) else { continue };
-            standing.promised = Some(mark.next_offset);
-            promised.push(progress(&part.partition, mark));
+            let mark = next.and_then(|next| mark(part, next, standing.settled));
+            part.promised = mark.map(|mark| mark.next_offset);
+            promised.extend(mark.map(|mark| progress(&part.partition, mark)));
         }
         promised
     }
@@ -64,17 +72,12 @@ impl Settlement {
     /// A part came to its end: what to store at the log. `noted` tells whether its promise is in the database.
     pub fn done(&mut self, part: &Part, noted: bool, offsets: &mut Offsets) -> Option<Stored> {
         offsets.done(&part.partition, part.generation, part.records.iter().map(|record| record.origin.offset));
-        self.settle(part, part.generation, noted, offsets)
-    }
-
-    fn settle(&mut self, part: &Part, generation: Generation, noted: bool, offsets: &Offsets) -> Option<Stored> {
-        if offsets.generation(&part.partition) != Some(generation) {
+        if offsets.generation(&part.partition) != Some(part.generation) {
             return None;
         }
         let standing = self.standings.get_mut(&part.partition)?;
-        let promised = standing.promised.take();
         if noted {
-            standing.noted = promised.or(standing.noted);
+            standing.noted = standing.noted.max(part.promised);
         }
         let next = offsets.next(&part.partition)?;
         let before = standing.settled.map(|mark| mark.next_offset);
@@ -111,9 +114,13 @@ impl Settlement {
 /// The mark at `next`: its time is that of the last record of the part below it, or an earlier mark's when that is later.
 fn mark(part: &Part, next: i64, before: Option<Mark>) -> Option<Mark> {
     let below = part.records.iter().rev().map(|record| &record.origin).find(|origin| origin.offset < next);
-    let time = below.and_then(|origin| Timestamp::from_micros(origin.timestamp_ms.saturating_mul(1_000)).ok());
+    let time = below.and_then(time_of);
     let record_time = time.into_iter().chain(before.map(|mark| mark.record_time)).max()?;
     Some(Mark { next_offset: next, record_time })
+}
+
+fn time_of(record: &Polled) -> Option<Timestamp> {
+    Timestamp::from_micros(record.timestamp_ms.saturating_mul(1_000)).ok()
 }
 
 fn progress(partition: &Partition, mark: Mark) -> Progress {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | away, busy, late | the same batch again after a wait with full jitter, for as long as it takes |
 //! | schema is not ours | the same, and an alarm: no event is at fault |
+//! | late twice in a row | split by partition, then halves: a batch too large for a slow Postgres would be late for ever |
 //! | content refused, several partitions | the batch is split by partition, so that the healthy ones go on |
 //! | content refused, one partition | halves, in order, until each bad record stands alone; those get their tries, then the dead-letter topic |
 //!
@@ -15,12 +16,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::alarm::Alarm;
 use super::batch::Part;
 use super::load::Load;
 use super::metrics::{self, Retry};
+use super::pace::{LATE_BEFORE_HALVING, Pace};
 use super::patience::Patience;
 use crate::dlq::{DeadLetter, DeadLetters, Stage};
 use crate::domain::event::Event;
@@ -61,6 +65,8 @@ pub struct Batch {
 pub struct WriterSettings {
     /// Transactions at the same time.
     pub concurrency: usize,
+    /// Most events of one transaction.
+    pub events: usize,
     /// How long one attempt may take.
     pub deadline: Duration,
     /// Times a record that stands alone is tried.
@@ -75,6 +81,8 @@ pub struct Writer {
     dead: DeadLetters,
     slots: Arc<Semaphore>,
     settings: WriterSettings,
+    pace: Pace,
+    alarm: Mutex<Alarm>,
 }
 
 /// An event that Postgres refuses on its own.
@@ -86,22 +94,27 @@ struct Suspect {
     detail: String,
 }
 
-/// Postgres refuses the content; a sentence without it.
-struct Refused(String);
+/// Why a write must be tried in smaller pieces.
+enum Trouble {
+    /// Postgres refuses the content; a sentence without it.
+    Refused(String),
+    /// It was not done in time, again and again; never said of a single event.
+    Late,
+}
 
-impl Refused {
-    fn of(error: &WriteError) -> Self {
+impl Trouble {
+    fn refused(error: &WriteError) -> Self {
         let state = error.sqlstate();
-        Self(format!("Postgres refuses its content (SQLSTATE {})", state.as_deref().unwrap_or("unknown")))
+        Self::Refused(format!("Postgres refuses its content (SQLSTATE {})", state.as_deref().unwrap_or("unknown")))
     }
 }
 
 /// How the work on a batch ended.
 enum End {
-    /// In one transaction, or with nothing to write.
-    Whole,
-    /// In pieces, without its progress.
-    Piecewise,
+    /// In one transaction, or with nothing to write; so many records are set aside.
+    Whole { dead: usize },
+    /// In pieces, without its progress; likewise.
+    Piecewise { dead: usize },
     /// It must be tried partition by partition.
     Parted,
 }
@@ -109,7 +122,24 @@ enum End {
 impl Writer {
     /// A writer into `sink` that sets aside by `dead`.
     pub fn new(sink: Arc<dyn EventSink>, dead: DeadLetters, settings: WriterSettings) -> Self {
-        Self { sink, dead, slots: Arc::new(Semaphore::new(settings.concurrency)), settings }
+        let (slots, pace) = (Arc::new(Semaphore::new(settings.concurrency)), Pace::new(settings.events));
+        Self { sink, dead, slots, settings, pace, alarm: Mutex::default() }
+    }
+
+    /// Most events that Postgres takes in time just now.
+    pub fn events(&self) -> usize {
+        self.pace.events()
+    }
+
+    /// Lets the alarm of dead letters end with its minute.
+    pub fn watch(&self, now: Timestamp) {
+        self.note(0, 0, now);
+    }
+
+    fn note(&self, records: usize, dead: usize, now: Timestamp) {
+        if let Some(change) = self.alarm.lock().note(records, dead, now.unix_seconds()) {
+            metrics::alarm(change);
+        }
     }
 
     /// A slot for the first attempt of a batch, if one is free: whoever forms batches waits for one, so that batches grow while
@@ -127,12 +157,26 @@ impl Writer {
             () = stop.cancelled() => None,
             ended = self.finish(&load, &batch.progress, slot) => Some(ended),
         };
+        if let Some(End::Whole { dead } | End::Piecewise { dead }) = ended {
+            self.note(load.records(), dead, Timestamp::now());
+            self.slow_down(dead, stop).await;
+        }
         let parts = load.into_parts();
         match ended {
-            Some(End::Whole) => Verdict::Done { parts, noted: true },
-            Some(End::Piecewise) => Verdict::Done { parts, noted: false },
+            Some(End::Whole { .. }) => Verdict::Done { parts, noted: true },
+            Some(End::Piecewise { .. }) => Verdict::Done { parts, noted: false },
             Some(End::Parted) => Verdict::Split(parts),
             None => Verdict::BrokenOff(parts),
+        }
+    }
+
+    /// While the alarm of dead letters is on, whatever brings more of them comes slowly: the records behind them stay in the
+    /// log, where nothing is lost. Writes without dead letters go on as ever.
+    async fn slow_down(&self, dead: usize, stop: &CancellationToken) {
+        if dead > 0 && self.alarm.lock().is_on() {
+            let pause = self.settings.patience.after_dead(dead);
+            // Cut short by a revocation the work is done all the same.
+            let _waited = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
     }
 
@@ -141,16 +185,16 @@ impl Writer {
         if load.merged() && !load.undecodable.is_empty() {
             return End::Parted;
         }
-        let mut end = End::Whole;
+        let mut whole = true;
         let mut suspects = Vec::new();
         if !load.events.is_empty() {
             metrics::batch(load.events.len());
             match self.attempt(&load.events, progress, slot).await {
                 Ok(()) => {}
                 Err(_) if load.merged() => return End::Parted,
-                Err(refused) => {
-                    end = End::Piecewise;
-                    suspects = self.isolate(&load.events, refused).await;
+                Err(trouble) => {
+                    whole = false;
+                    suspects = self.isolate(&load.events, trouble).await;
                 }
             }
         } else {
@@ -174,34 +218,43 @@ impl Writer {
             account: Some(&load.events[suspect.event].account_id),
             detail: &suspect.detail,
         });
+        let dead = load.undecodable.len() + suspects.len();
         self.set_aside(undecodable.chain(unstorable).collect()).await;
-        end
+        if whole { End::Whole { dead } } else { End::Piecewise { dead } }
     }
 
-    /// Writes events, through all passing trouble; fails only when their content is refused.
+    /// Writes events, through all passing trouble; fails only when their content is refused or they are too many to be in time.
     async fn attempt(
         &self,
         events: &[Event<'static>],
         progress: &[Progress],
         slot: Option<Slot>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), Trouble> {
         let _slot = match slot {
             Some(slot) => Some(slot),
             // The semaphore is never closed, so there is always a permit in the end.
             None => Arc::clone(&self.slots).acquire_owned().await.ok(),
         };
-        let mut failures = 0;
+        let (mut failures, mut late) = (0, 0);
         loop {
             let outcome = tokio::time::timeout(self.settings.deadline, self.sink.write(events, progress)).await;
+            let in_time = outcome.as_ref().is_ok_and(|done| !done.as_ref().is_err_and(WriteError::is_late));
             match outcome {
                 Ok(Ok(written)) => {
                     metrics::stored(events, &written, Timestamp::now());
+                    self.pace.done(events.len());
                     return Ok(());
                 }
-                Ok(Err(error @ WriteError::Data(_))) => return Err(Refused::of(&error)),
+                Ok(Err(error @ WriteError::Data(_))) => return Err(Trouble::refused(&error)),
                 Ok(Err(WriteError::Schema(cause))) => metrics::schema_trouble(&*cause, failures),
                 Ok(Err(WriteError::Transient(cause))) => metrics::passing_trouble(&*cause, failures),
-                Err(late) => metrics::passing_trouble(&late, failures),
+                Err(elapsed) => metrics::passing_trouble(&elapsed, failures),
+            }
+            late = if in_time { 0 } else { late + 1 };
+            if late >= LATE_BEFORE_HALVING && events.len() > 1 {
+                self.pace.late(events.len());
+                metrics::retry(Retry::Late);
+                return Err(Trouble::Late);
             }
             self.settings.patience.pause(failures).await;
             failures = failures.saturating_add(1);
@@ -209,24 +262,25 @@ impl Writer {
     }
 
     /// Finds the events that are refused on their own; all others are written. Left halves go first, so that order holds.
-    async fn isolate(&self, events: &[Event<'static>], refused: Refused) -> Vec<Suspect> {
+    async fn isolate(&self, events: &[Event<'static>], trouble: Trouble) -> Vec<Suspect> {
         let mut untested = Vec::new();
         let mut suspects = Vec::new();
-        let mut part = |range: Range<usize>, refused: Refused, untested: &mut Vec<Range<usize>>| {
-            if range.len() == 1 {
+        let mut part = |range: Range<usize>, trouble: Trouble, untested: &mut Vec<Range<usize>>| match trouble {
+            Trouble::Refused(detail) if range.len() == 1 => {
                 let first_failed_at = Timestamp::now();
-                suspects.push(Suspect { event: range.start, tries: 1, first_failed_at, detail: refused.0 });
-            } else {
+                suspects.push(Suspect { event: range.start, tries: 1, first_failed_at, detail });
+            }
+            Trouble::Refused(_) | Trouble::Late => {
                 let middle = range.start + range.len() / 2;
                 untested.push(middle..range.end);
                 untested.push(range.start..middle);
             }
         };
-        part(0..events.len(), refused, &mut untested);
+        part(0..events.len(), trouble, &mut untested);
         while let Some(range) = untested.pop() {
             metrics::retry(Retry::Data);
-            if let Err(refused) = self.attempt(&events[range.clone()], &[], None).await {
-                part(range, refused, &mut untested);
+            if let Err(trouble) = self.attempt(&events[range.clone()], &[], None).await {
+                part(range, trouble, &mut untested);
             }
         }
         for _ in 1..self.settings.tries {
@@ -234,9 +288,10 @@ impl Writer {
             let mut still = Vec::with_capacity(suspects.len());
             for mut suspect in suspects {
                 metrics::retry(Retry::Data);
-                if let Err(refused) = self.attempt(&events[suspect.event..=suspect.event], &[], None).await {
+                let alone = self.attempt(&events[suspect.event..=suspect.event], &[], None).await;
+                if let Err(Trouble::Refused(detail)) = alone {
                     suspect.tries += 1;
-                    suspect.detail = refused.0;
+                    suspect.detail = detail;
                     still.push(suspect);
                 }
             }

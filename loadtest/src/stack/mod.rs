@@ -56,6 +56,8 @@ impl Stack {
             service.set(variables.iter().map(|(name, value)| (*name, value.clone())));
             service.set(extra.iter().map(|(name, value)| (name.as_str(), value.clone())));
         }
+        // Killed and started again it has its partitions back at once, not only after the session timeout.
+        worker.set([("WEIR_KAFKA_GROUP_INSTANCE_ID", "worker-0".to_owned())]);
         migrate(weir, &variables)?;
         Ok(Self { api, worker, engines, address, secret, dir })
     }

@@ -16,6 +16,10 @@ const START: Duration = Duration::from_secs(60);
 const HTTP: u16 = 8080;
 const MANAGEMENT: u16 = 8001;
 
+/// A fixed name in the worker's group: killed and started again it has its partitions back at once. It goes to the server only:
+/// a second worker that sources the file `env` must not take the name, or they would throw each other out.
+const GROUP_INSTANCE: &str = "WEIR_KAFKA_GROUP_INSTANCE_ID";
+
 /// Of the file `env`, what is for callers or for tools and not for the server.
 const NOT_FOR_THE_SERVER: [&str; 8] = [
     "WEIR_URL",
@@ -103,6 +107,7 @@ impl Server {
         let root = self.layout.root().parent().map(PathBuf::from).unwrap_or_default();
         let mut launch = Launch::new(self.program.clone(), root, Lifetime::Detached).args(["all"]);
         launch.env = for_the_server(variables);
+        launch.env.push((GROUP_INSTANCE.to_owned(), format!("{NAME}-{}", self.http)));
         launch.without_env = NOT_FOR_THE_SERVER.map(str::to_owned).into();
         self.process.start(&launch)?;
         files::write_private(&file, &wanted)?;
