@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::decode::Taken;
 use super::offsets::Generation;
-use super::share::{self, QUANTUM, Visit};
+use super::share::{self, Visit};
 use super::strand::{Strand, StrandId, Strands, Weights};
 use crate::domain::lane::Lane;
 use crate::kafka::Partition;
@@ -140,16 +140,11 @@ impl Batcher {
         let (limits, weights) = (&self.limits, &self.weights);
         let (mut events, mut bytes) = (0, 0);
         let mut parts: BTreeMap<Partition, Part> = BTreeMap::new();
-        lane.draw(|id, strand: &mut Strand, saved| {
-            let mut credit = saved;
-            let mut visited = false;
+        lane.draw(|id, strand: &mut Strand, turn| {
+            let mut credit = turn.credit(weights.of(strand.account()));
             while let Some(next) = strand.peek() {
                 if events > 0 && (events == most || bytes + next.bytes() > limits.bytes) {
-                    // What is left of this visit lapses, or a strand that is always the last would save without end.
-                    return Visit::Full(credit.min(saved));
-                }
-                if !std::mem::replace(&mut visited, true) {
-                    credit = credit.saturating_add(QUANTUM.saturating_mul(weights.of(strand.account())));
+                    return Visit::Full(credit);
                 }
                 let cost = share::cost(next.bytes());
                 let Some(left) = credit.checked_sub(cost) else { return Visit::Saved(credit) };

@@ -27,8 +27,22 @@ pub enum Visit {
     Emptied,
     /// Its next record is dearer than what is left, which is saved.
     Saved(u64),
-    /// The batch took no more; what is left is saved and the strand keeps its turn.
+    /// The batch took no more: the strand keeps its turn and what is left of it, and is given no more until the next one.
     Full(u64),
+}
+
+/// What a strand may give at a visit.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    saved: u64,
+    quantum: u64,
+}
+
+impl Turn {
+    /// The price of what a strand of this weight may give.
+    pub fn credit(self, weight: u64) -> u64 {
+        self.saved.saturating_add(self.quantum.saturating_mul(weight))
+    }
 }
 
 /// The ring of strands that have something to give.
@@ -36,7 +50,14 @@ pub enum Visit {
 pub struct Share<K> {
     ring: VecDeque<K>,
     /// What strands saved, those outside the ring included.
-    saved: HashMap<K, u64>,
+    saved: HashMap<K, Saved>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Saved {
+    credit: u64,
+    /// The visit was cut off by a full batch, so that the next one is the rest of it.
+    cut: bool,
 }
 
 impl<K> Default for Share<K> {
@@ -71,18 +92,20 @@ impl<K: Copy + Eq + Hash> Share<K> {
         self.ring.retain(|strand| !goes(*strand));
     }
 
-    /// Visits strand after strand, each with what it saved, until one visit says that the batch is full or nobody is left.
-    pub fn draw(&mut self, mut visit: impl FnMut(K, u64) -> Visit) {
+    /// Visits strand after strand, each with its quantum and what it saved, until one visit says that the batch is full or
+    /// nobody is left.
+    pub fn draw(&mut self, mut visit: impl FnMut(K, Turn) -> Visit) {
         while let Some(strand) = self.ring.pop_front() {
-            let saved = self.saved.remove(&strand).unwrap_or(0);
-            match visit(strand, saved) {
+            let Saved { credit, cut } = self.saved.remove(&strand).unwrap_or_default();
+            let turn = Turn { saved: credit, quantum: if cut { 0 } else { QUANTUM } };
+            match visit(strand, turn) {
                 Visit::Emptied => {}
-                Visit::Saved(left) => {
-                    self.saved.insert(strand, left);
+                Visit::Saved(credit) => {
+                    self.saved.insert(strand, Saved { credit, cut: false });
                     self.ring.push_back(strand);
                 }
-                Visit::Full(left) => {
-                    self.saved.insert(strand, left);
+                Visit::Full(credit) => {
+                    self.saved.insert(strand, Saved { credit, cut: true });
                     self.ring.push_front(strand);
                     return;
                 }
@@ -100,17 +123,14 @@ mod tests {
     /// Draws one batch of `room` records; each strand is a list of costs.
     fn batch(share: &mut Share<usize>, strands: &mut [VecDeque<u64>], weights: &[u64], room: usize) -> Vec<usize> {
         let mut taken = Vec::new();
-        share.draw(|strand, saved| {
-            if taken.len() == room {
-                return Visit::Full(saved);
-            }
-            let mut credit = saved + QUANTUM * weights[strand];
+        share.draw(|strand, turn| {
+            let mut credit = turn.credit(weights[strand]);
             while let Some(cost) = strands[strand].front() {
+                if taken.len() == room {
+                    return Visit::Full(credit);
+                }
                 if *cost > credit {
                     return Visit::Saved(credit);
-                }
-                if taken.len() == room {
-                    return Visit::Full(credit.min(saved));
                 }
                 credit -= cost;
                 strands[strand].pop_front();

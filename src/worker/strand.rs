@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::decode::Taken;
-use super::share::{Share, Visit};
+use super::share::{Share, Turn, Visit};
 use crate::domain::id::AccountId;
 use crate::kafka::Partition;
 
@@ -153,13 +153,13 @@ impl Strands {
     }
 
     /// Visits the ring; strands that gave something are out of it afterwards, until [`Strands::release`].
-    pub fn draw(&mut self, mut visit: impl FnMut(StrandId, &mut Strand, u64) -> Visit) {
+    pub fn draw(&mut self, mut visit: impl FnMut(StrandId, &mut Strand, Turn) -> Visit) {
         let (strands, events, bytes) = (&mut self.strands, &mut self.events, &mut self.bytes);
         let mut gave = HashSet::new();
-        self.share.draw(|id, saved| {
+        self.share.draw(|id, turn| {
             let Some(strand) = strands.get_mut(&id) else { return Visit::Emptied };
             let before = (strand.records.len(), strand.bytes);
-            let visited = visit(id, strand, saved);
+            let visited = visit(id, strand, turn);
             *events -= before.0 - strand.records.len();
             *bytes -= before.1 - strand.bytes;
             if strand.writing.is_some() {
