@@ -29,6 +29,7 @@ pub mod config;
 pub mod dlq;
 pub mod domain;
 pub mod http;
+pub mod idempotency;
 pub mod ingest;
 pub mod kafka;
 pub mod limit;

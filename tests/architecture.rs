@@ -12,13 +12,14 @@ const MAX_LINES: usize = 400;
 const MAX_MEDIAN: usize = 150;
 
 /// Left may import right; everyone but `domain` may also import [`BASE`]. `*` is everything.
-const IMPORTS: [(&str, &[&str]); 19] = [
+const IMPORTS: [(&str, &[&str]); 20] = [
     ("main", &["app", "cli"]),
     // The one-off commands (token, migrate, openapi, dead-letters) call one station each.
     ("cli", &["app", "auth", "dlq", "http", "kafka", "store"]),
     ("app", &["*"]),
-    ("http", &["auth", "ingest", "limit", "query", "stream", "slo", "dlq"]),
+    ("http", &["auth", "ingest", "idempotency", "limit", "query", "stream", "slo", "dlq"]),
     ("ingest", &["limit", "codec", "kafka"]),
+    ("idempotency", &["cache"]),
     ("worker", &["codec", "kafka", "store", "cache", "dlq"]),
     ("query", &["store", "cache"]),
     ("slo", &["store"]),

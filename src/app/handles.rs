@@ -12,6 +12,7 @@ use crate::cache::Cache;
 use crate::config::Config;
 use crate::dlq::DeadLetters;
 use crate::http::Components;
+use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
 use crate::kafka::{Consumer, Producer};
 use crate::query::Queries;
@@ -67,6 +68,7 @@ impl Handles {
         Some(Arc::new(Components {
             auth: api.auth.clone(),
             ingest: Arc::new(ingest),
+            repeats: Repeats::new(api.cache.clone(), config.http.request_deadline()),
             queries: Arc::new(Queries::new(api.store.clone(), api.cache.clone(), &config.query)),
             health: self.health.clone(),
             config: config.http.clone(),

@@ -1,6 +1,7 @@
 //! Redis as a helper that may vanish. The only folder that knows Redis. Invariant: no caller ever waits longer than the
 //! configured deadline nor sees an error: away is a miss, and for a short rest after a failure nobody even asks.
 
+pub mod answers;
 pub mod limiter;
 mod metrics;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::RedisConfig;
 use crate::domain::id::AccountId;
 use crate::domain::time::Timestamp;
+pub use answers::Claim;
 use metrics::Ended;
 
 /// After a failure Redis is left alone for this long: with Redis hung, each caller would otherwise pay the full deadline.

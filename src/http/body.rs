@@ -74,8 +74,8 @@ impl Inflow {
     ///
     /// # Errors
     /// As [`Inflow::next`].
-    pub(super) async fn whole(mut self) -> Result<Bytes, Problem> {
-        let expected = if let Self::Plain(wire) = &self { wire.expected } else { 0 };
+    pub(super) async fn whole(&mut self) -> Result<Bytes, Problem> {
+        let expected = if let Self::Plain(wire) = self { wire.expected } else { 0 };
         let Some(first) = self.next().await? else { return Ok(Bytes::new()) };
         // Most bodies are one piece and are never copied.
         let Some(second) = self.next().await? else { return Ok(first) };

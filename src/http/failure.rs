@@ -20,6 +20,9 @@ pub(super) trait Statuses: Send + Sync + 'static {
 /// Statuses of an operation that takes a body.
 pub(super) struct Write;
 
+/// Statuses of an operation that takes a body and an Idempotency-Key.
+pub(super) struct WriteOnce;
+
 /// Statuses of an operation that reads a collection.
 pub(super) struct Read;
 
@@ -28,6 +31,10 @@ pub(super) struct ReadOne;
 
 impl Statuses for Write {
     const STATUSES: &'static [u16] = &[400, 401, 403, 408, 413, 415, 500, 503, 504];
+}
+
+impl Statuses for WriteOnce {
+    const STATUSES: &'static [u16] = &[400, 401, 403, 408, 409, 413, 415, 422, 500, 503, 504];
 }
 
 impl Statuses for Read {
@@ -67,7 +74,7 @@ fn response(status: u16) -> MetaResponse {
     let headers = match status {
         401 => vec![header("WWW-Authenticate", "string", "How to authenticate")],
         415 => vec![header("Accept-Encoding", "string", "Content codings that are taken, when that was the reason")],
-        503 => vec![header("Retry-After", "integer", "Seconds to wait before the next try")],
+        409 | 503 => vec![header("Retry-After", "integer", "Seconds to wait before the next try")],
         _ => vec![],
     };
     MetaResponse {
@@ -96,8 +103,10 @@ fn description(status: u16) -> &'static str {
         403 => "The token does not allow this, or names another account",
         404 => "No such thing in this account",
         408 => "The body came too slowly",
+        409 => "A request with this Idempotency-Key is still running",
         413 => "Too many bytes or events",
-        415 => "Not JSON, or encoded",
+        415 => "Not a media type or coding that is taken",
+        422 => "This Idempotency-Key came with another body before",
         500 => "A mistake of ours",
         503 => "We cannot take or answer it now; nothing was taken unless `code` is `outcome_unknown`",
         504 => "The answer took longer than this service allows",

@@ -30,6 +30,7 @@ mod problem;
 #[cfg(test)]
 mod public_tests;
 mod refusal;
+mod repeatable;
 mod routes;
 mod schema;
 mod serve;
@@ -49,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::config::{HttpConfig, IngestConfig};
+use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
 use crate::query::Queries;
 use crate::telemetry::health::Health;
@@ -63,6 +65,8 @@ pub struct Components {
     pub auth: Auth,
     /// Events in.
     pub ingest: Arc<Ingest>,
+    /// Answers by Idempotency-Key.
+    pub repeats: Repeats,
     /// Events and summaries out.
     pub queries: Arc<Queries>,
     /// Whether traffic is wanted.

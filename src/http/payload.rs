@@ -5,10 +5,13 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchemaRef, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::Components;
@@ -66,8 +69,10 @@ impl Shape for BeaconEvents {
 pub(super) struct Raw<S> {
     /// What it says it is.
     pub(super) media: Media,
-    /// Its bytes to come.
-    pub(super) inflow: Inflow,
+    inflow: Inflow,
+    digest: Option<Sha256>,
+    /// Whether it was read to its end.
+    ended: bool,
     /// The attributes of a CloudEvent in binary mode.
     attributes: Option<Vec<(String, String)>>,
     shape: PhantomData<fn() -> S>,
@@ -90,15 +95,15 @@ impl<S: Shape> Raw<S> {
         let attributes = attributes
             .map(|found| found.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
         let inflow = Inflow::open(request, body, bounds(components, media, context.deadline))?;
-        Ok(Self { media, inflow, attributes, shape: PhantomData })
+        Ok(Self { media, inflow, digest: None, ended: false, attributes, shape: PhantomData })
     }
 }
 
 impl Raw<OneEvent> {
     /// The event, read.
-    pub(super) async fn event(self) -> Result<(Form, Bytes), Problem> {
+    pub(super) async fn event(mut self) -> Result<(Form, Bytes), Problem> {
         let form = if self.media == Media::CloudEvent { Form::CloudEvent } else { Form::Event };
-        let bytes = self.inflow.whole().await?;
+        let bytes = self.whole().await?;
         let Some(attributes) = &self.attributes else { return Ok((form, bytes)) };
         let attributes: Vec<(&str, &str)> = attributes.iter().map(|(name, value)| (&**name, &**value)).collect();
         Ok((Form::CloudEvent, ingest::cloud_event(&attributes, &bytes)?.into()))
@@ -106,6 +111,38 @@ impl Raw<OneEvent> {
 }
 
 impl<S> Raw<S> {
+    /// The next piece; `None` at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        let piece = self.inflow.next().await?;
+        match (&piece, &mut self.digest) {
+            (None, _) => self.ended = true,
+            (Some(piece), Some(digest)) => digest.update(piece),
+            (Some(_), None) => {}
+        }
+        Ok(piece)
+    }
+
+    /// The body as one piece.
+    pub(super) async fn whole(&mut self) -> Result<Bytes, Problem> {
+        let whole = self.inflow.whole().await?;
+        self.ended = true;
+        if let Some(digest) = &mut self.digest {
+            digest.update(&whole);
+        }
+        Ok(whole)
+    }
+
+    /// From here on the bytes count for [`Raw::fingerprint`].
+    pub(super) fn fingerprinted(&mut self) {
+        self.digest = Some(Sha256::new_with_prefix(self.media.essence()));
+    }
+
+    /// What no other body of this kind has; `None` unless it was read to its end.
+    pub(super) fn fingerprint(&mut self) -> Option<String> {
+        let digest = self.digest.take().filter(|_| self.ended)?;
+        Some(BASE64.encode(digest.finalize()))
+    }
+
     /// How the body holds its events, read as a whole.
     pub(super) fn layout(&self, json: Layout) -> Layout {
         match self.media {

@@ -53,6 +53,10 @@ pub(super) enum Code {
     Unavailable,
     /// Our deadline.
     Timeout,
+    /// The first request with this Idempotency-Key still runs.
+    KeyInUse,
+    /// The Idempotency-Key came with another body before.
+    KeyReused,
     /// The word of an event's outcome.
     Outcome(StatusCode, &'static str),
     /// Whatever the framework said that has no word of ours.
@@ -73,6 +77,8 @@ impl Code {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge | Self::BatchTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::KeyInUse => StatusCode::CONFLICT,
+            Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -100,6 +106,8 @@ impl Code {
             Self::Internal => "internal_error",
             Self::Unavailable => "unavailable",
             Self::Timeout => "timeout",
+            Self::KeyInUse => "idempotency_key_in_use",
+            Self::KeyReused => "idempotency_key_reused",
             Self::Outcome(_, word) => word,
             Self::Framework(_) => "http_error",
         }
@@ -188,6 +196,12 @@ impl Problem {
             "send the body in one Content-Encoding of gzip, deflate, br, zstd, or in none",
         )
         .with(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br, zstd"))
+    }
+
+    /// A repeat that came before the first request was answered.
+    pub(super) fn key_in_use() -> Self {
+        Self::new(Code::KeyInUse, "a request with this Idempotency-Key is still running")
+            .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
     /// What happened this time; empty when the title says it all.

@@ -19,6 +19,7 @@ use crate::cache::Cache;
 use crate::config::{Config, Secret};
 use crate::domain::id::AccountId;
 use crate::domain::time::{SECOND, Timestamp};
+use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
 use crate::kafka::{Placement, Publish, PublishError, Record};
 use crate::query::Queries;
@@ -67,6 +68,7 @@ async fn rig() -> Rig {
     let store = ApiStore::open(&config.database).expect("store");
     let components = Components {
         auth: Auth::start(&config.auth, &tasks, &stop).await.expect("auth"),
+        repeats: Repeats::new(Cache::open(&config.redis).expect("cache"), config.http.request_deadline()),
         ingest: Arc::new(Ingest::new(&config, Arc::new(Log))),
         queries: Arc::new(Queries::new(store, Cache::open(&config.redis).expect("cache"), &config.query)),
         health: health.clone(),

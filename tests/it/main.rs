@@ -9,6 +9,7 @@ mod door;
 mod path;
 mod process;
 mod query;
+mod repeats;
 mod scaling;
 mod shapes;
 mod shapes_all;

@@ -3,17 +3,18 @@
 
 use std::sync::Arc;
 
-use poem_openapi::param::Query;
+use poem_openapi::param::{Header, Query};
 use poem_openapi::{ApiResponse, OpenApi};
 
 use super::super::answer::{AcceptedBody, BatchBody, BatchStatus, ItemStatus, Reply};
 use super::super::beacon::BeaconCaller;
 use super::super::caller::{Caller, EventsWrite};
-use super::super::failure::{Failure, Write};
+use super::super::failure::{Failure, Write, WriteOnce};
 use super::super::media::Media;
 use super::super::outcome;
 use super::super::payload::{AnyEvents, BeaconEvents, ManyEvents, OneEvent, Raw};
 use super::super::problem::Problem;
+use super::super::repeatable::{Repeatable, once};
 use super::super::stored_wait::{Wait, all_stored};
 use super::super::text::Time;
 use super::Group;
@@ -101,6 +102,7 @@ impl IngestApi {
     /// Needs the scope `events:write`. Events end one by one: `results` has a line for each, in order. When none was taken the
     /// answer is a problem that carries the same `results`. Lines (NDJSON) are taken while they come: when the body turns out too
     /// large, too slow or broken, what was taken before keeps its result and a last line stands for all that was not read.
+    #[allow(clippy::too_many_arguments, reason = "the document wants flat parameters")]
     #[oai(path = "/v1/events/batch", method = "post", operation_id = "postEventBatch")]
     async fn batch(
         &self,
@@ -110,9 +112,17 @@ impl IngestApi {
         /// What your clock said when you sent this: its difference to ours is added to the times of the events; `sent_at` in
         /// the body comes first
         sent_at: Query<Option<Time>>,
-        body: Raw<ManyEvents>,
-    ) -> Result<Batch, Failure<Write>> {
-        many(&caller, wait.0, sent_at.0, body).await
+        /// Quoted or bare, up to 255 characters: within 24 hours a batch with the same key gets the same answer and is not taken
+        /// again. While Redis is away keys are not known, and the ids of events protect them
+        #[oai(name = "Idempotency-Key")]
+        idempotency_key: Header<Option<String>>,
+        mut body: Raw<ManyEvents>,
+    ) -> Result<Repeatable<Batch>, Failure<WriteOnce>> {
+        let work = async |body: &mut Raw<ManyEvents>| many(&caller, wait.0, sent_at.0, body).await;
+        Ok(match idempotency_key.0 {
+            None => Repeatable::fresh(work(&mut body).await?),
+            Some(key) => once(&caller, &key, body, work).await?,
+        })
     }
 
     /// Try events without sending them
@@ -125,10 +135,10 @@ impl IngestApi {
         caller: Caller<EventsWrite>,
         /// What your clock said when you sent this
         sent_at: Query<Option<Time>>,
-        body: Raw<AnyEvents>,
+        mut body: Raw<AnyEvents>,
     ) -> Result<Verdict, Failure<Write>> {
         let layout = body.layout(Layout::Either);
-        let bytes = body.inflow.whole().await?;
+        let bytes = body.whole().await?;
         let call = call(&caller, sent_at.0);
         let items = caller.components.ingest.validate(&call, layout, &bytes).map_err(Problem::from)?;
         let body = outcome::batch(items, None, &caller.context.request_id)?;
@@ -143,12 +153,12 @@ impl IngestApi {
     /// For `navigator.sendBeacon`: JSON as `text/plain`, one event or a batch object, and the token in the query. The token must
     /// have the scope `events:write` and no other.
     #[oai(path = "/v1/beacon", method = "post", operation_id = "postBeacon")]
-    async fn beacon(&self, caller: BeaconCaller, body: Raw<BeaconEvents>) -> Result<Batch, Failure<Write>> {
+    async fn beacon(&self, caller: BeaconCaller, mut body: Raw<BeaconEvents>) -> Result<Batch, Failure<Write>> {
         let BeaconCaller(caller) = caller;
         let layout = body.layout(Layout::Either);
-        let bytes = body.inflow.whole().await?;
+        let bytes = body.whole().await?;
         let items = caller.components.ingest.batch(&call(&caller, None), layout, &bytes).await;
-        answer(&caller, None, items.map_err(Problem::from)?, None).await
+        Ok(answer(&caller, None, items.map_err(Problem::from)?, None).await?)
     }
 }
 
@@ -182,13 +192,13 @@ async fn many(
     caller: &Caller<EventsWrite>,
     wait: Option<Wait>,
     sent_at: Option<Time>,
-    body: Raw<ManyEvents>,
-) -> Result<Batch, Failure<Write>> {
+    body: &mut Raw<ManyEvents>,
+) -> Result<Batch, Problem> {
     if body.media == Media::Ndjson {
         return lines(caller, wait, call(caller, sent_at), body).await;
     }
     let layout = body.layout(Layout::Many(Form::Event));
-    let bytes = body.inflow.whole().await?;
+    let bytes = body.whole().await?;
     let items = caller.components.ingest.batch(&call(caller, sent_at), layout, &bytes).await;
     answer(caller, wait, items.map_err(Problem::from)?, None).await
 }
@@ -197,11 +207,11 @@ async fn lines(
     caller: &Caller<EventsWrite>,
     wait: Option<Wait>,
     call: Call,
-    mut body: Raw<ManyEvents>,
-) -> Result<Batch, Failure<Write>> {
+    body: &mut Raw<ManyEvents>,
+) -> Result<Batch, Problem> {
     let mut lines = caller.components.ingest.lines(call);
     let stopped = loop {
-        match body.inflow.next().await {
+        match body.next().await {
             Ok(Some(piece)) => {
                 if let Err(refusal) = lines.feed(&piece).await {
                     break Some(Problem::from(refusal));
@@ -220,7 +230,7 @@ async fn answer(
     wait: Option<Wait>,
     items: Vec<Item>,
     unread: Option<Problem>,
-) -> Result<Batch, Failure<Write>> {
+) -> Result<Batch, Problem> {
     let accepted = |item: &Item| item.event_id.clone().filter(|_| item.outcome == Outcome::Accepted);
     let ids: Vec<EventId> = if wait.is_some() { items.iter().filter_map(accepted).collect() } else { Vec::new() };
     let body = outcome::batch(items, unread, &caller.context.request_id)?;

@@ -1,0 +1,78 @@
+//! Batches sent again under one Idempotency-Key: the same answer, a refusal, or, with Redis away, a second taking.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Client, TestApp, eventually, send};
+
+async fn post(client: &Client, key: &str, body: String, media: &str) -> Answer {
+    let request = client.request("POST", "/v1/events/batch").header("idempotency-key", key);
+    send(request.header("content-type", media).body(body)).await.expect("answer")
+}
+
+fn batch(ids: &[&str]) -> String {
+    let events: Vec<Value> =
+        ids.iter().map(|id| json!({"event_id": id, "event_name": "view", "user_id": "u"})).collect();
+    json!({ "events": events }).to_string()
+}
+
+#[tokio::test]
+async fn a_key_gets_one_answer() {
+    const JSON: &str = "application/json";
+    const NDJSON: &str = "application/x-ndjson";
+    let app = TestApp::start().await;
+    let (acme, rival) = (app.client("acme"), app.client("rival"));
+
+    let first = post(&acme, "\"k1\"", batch(&["a", "b"]), JSON).await.expect(202);
+    assert_eq!(first.header("idempotent-replayed"), None);
+    let again = post(&acme, "k1", batch(&["a", "b"]), JSON).await.expect(202);
+    assert_eq!(again.header("idempotent-replayed"), Some("true"), "quoted and bare are one key");
+    assert_eq!(again.text, first.text, "receipts and all");
+    let other = post(&acme, "k1", batch(&["c"]), JSON).await.expect(422);
+    assert_eq!(other.body["code"], "idempotency_key_reused");
+    post(&rival, "k1", batch(&["a"]), JSON).await.expect(202);
+
+    // A refusal is an answer too.
+    let refused = post(&acme, "k2", "{}".into(), JSON).await.expect(400);
+    let again = post(&acme, "k2", "{}".into(), JSON).await.expect(400);
+    assert_eq!((again.header("idempotent-replayed"), &again.text), (Some("true"), &refused.text));
+
+    let lines = "{\"event_id\":\"l\",\"event_name\":\"view\",\"user_id\":\"u\"}\n";
+    let first = post(&acme, "k3", lines.into(), NDJSON).await.expect(202);
+    assert_eq!(post(&acme, "k3", lines.into(), NDJSON).await.expect(202).text, first.text);
+    post(&acme, "k3", lines.repeat(2), NDJSON).await.expect(422);
+    for bad in ["\"open", "a b", &"x".repeat(256)] {
+        let refused = post(&acme, bad, batch(&["d"]), JSON).await.expect(400);
+        assert_eq!(refused.body["errors"][0]["pointer"], "/header/Idempotency-Key");
+    }
+
+    // Many at once: one is taken, the others are told to wait or get its answer.
+    let calls = (0..20).map(|_| post(&acme, "k4", batch(&["e"]), JSON));
+    let answers = futures_util::future::join_all(calls).await;
+    let fresh = answers.iter().filter(|answer| answer.status == 202 && answer.header("idempotent-replayed").is_none());
+    assert_eq!(fresh.count(), 1);
+    for answer in &answers {
+        assert!([202, 409].contains(&answer.status), "{}", answer.text);
+        assert!(answer.status == 202 || answer.header("retry-after").is_some());
+    }
+    eventually("all to be stored", || async { (app.sql("select count(*) from events").await == "5").then_some(()) })
+        .await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn without_redis_events_go_on() {
+    let app = TestApp::start_with(weir::app::Roles::ALL, |config| {
+        config.redis.redis_url = Some(weir::config::Secret::new("redis://127.0.0.1:1"));
+    })
+    .await;
+    let acme = app.client("acme");
+    for _ in 0..2 {
+        let answer = post(&acme, "k", batch(&["a"]), "application/json").await.expect(202);
+        assert_eq!(answer.header("idempotent-replayed"), None);
+    }
+    eventually("it to be stored once", || async {
+        (app.sql("select count(*) from events").await == "1").then_some(())
+    })
+    .await;
+    app.finish().await;
+}
