@@ -138,6 +138,13 @@ pub(super) struct ItemBody {
     pub(super) errors: Option<Vec<FaultBody>>,
 }
 
+impl ItemBody {
+    /// Whether the same event, sent again later, may end otherwise.
+    pub(super) fn is_of_the_moment(&self) -> bool {
+        matches!(self.status, ItemStatus::Retry | ItemStatus::Limited)
+    }
+}
+
 /// A batch of which at least one event was taken.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "BatchAccepted")]

@@ -204,6 +204,11 @@ impl Problem {
             .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
+    /// Whether some event of the batch may end otherwise when it is sent again.
+    pub(super) fn is_of_the_moment(&self) -> bool {
+        self.more.results.iter().flatten().any(ItemBody::is_of_the_moment)
+    }
+
     /// What happened this time; empty when the title says it all.
     pub(super) fn detail(&self) -> &str {
         &self.detail

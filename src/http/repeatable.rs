@@ -52,6 +52,12 @@ impl<T: ApiResponse> ApiResponse for Repeatable<T> {
     }
 }
 
+/// An answer that knows whether a repeat should get it too.
+pub(super) trait Lasting {
+    /// Whether the same request, sent again later, would be told the same.
+    fn lasts(&self) -> bool;
+}
+
 /// Answers a request once: by `work`, or with what an earlier request with the same key was told.
 ///
 /// # Errors
@@ -64,7 +70,7 @@ pub(super) async fn once<T, S, W>(
     work: W,
 ) -> Result<Repeatable<T>, Problem>
 where
-    T: IntoResponse,
+    T: IntoResponse + Lasting,
     W: AsyncFnOnce(&mut Raw<S>) -> Result<T, Problem>,
 {
     let (account, context) = (&caller.tenant.account_id, &caller.context);
@@ -84,18 +90,19 @@ where
         Turn::First(claimed) => claimed,
     };
     body.fingerprinted();
-    let mut response = match work(&mut body).await {
-        Ok(answer) => answer.into_response(),
-        Err(problem) => problem.render(&context.request_id),
+    let (lasts, mut response) = match work(&mut body).await {
+        Ok(answer) => (answer.lasts(), answer.into_response()),
+        Err(problem) => (!problem.is_of_the_moment(), problem.render(&context.request_id)),
     };
     let text = response.take_body().into_string().await.map_err(|_| Problem::new(Code::Internal, ""))?;
-    match body.fingerprint() {
+    match body.fingerprint().filter(|_| lasts) {
         Some(fingerprint) => {
             let content_type = response.content_type().unwrap_or_default().to_owned();
             let reply = Reply { status: response.status().as_u16(), content_type, body: text.clone() };
             claimed.answered(fingerprint, reply).await;
         }
-        // The body was not read to its end: nobody could tell another one from it.
+        // Not read to its end, so that nobody could tell another body from it; or some event is to be sent again, and a client
+        // that sends all of it under the same key must not be told "again" for a day.
         None => claimed.given_up().await,
     }
     response.set_body(text);

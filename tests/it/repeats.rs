@@ -1,8 +1,10 @@
 //! Batches sent again under one Idempotency-Key: the same answer, a refusal, or, with Redis away, a second taking.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use crate::harness::{Answer, Client, TestApp, eventually, send};
+use crate::harness::{Answer, Client, TestApp, eventually, send, token};
 
 async fn post(client: &Client, key: &str, body: String, media: &str) -> Answer {
     let request = client.request("POST", "/v1/events/batch").header("idempotency-key", key);
@@ -45,6 +47,8 @@ async fn a_key_gets_one_answer() {
         assert_eq!(refused.body["errors"][0]["pointer"], "/header/Idempotency-Key");
     }
 
+    a_key_in_use(&app, &acme).await;
+
     // Many at once: one is taken, the others are told to wait or get its answer.
     let calls = (0..20).map(|_| post(&acme, "k4", batch(&["e"]), JSON));
     let answers = futures_util::future::join_all(calls).await;
@@ -54,9 +58,37 @@ async fn a_key_gets_one_answer() {
         assert!([202, 409].contains(&answer.status), "{}", answer.text);
         assert!(answer.status == 202 || answer.header("retry-after").is_some());
     }
-    eventually("all to be stored", || async { (app.sql("select count(*) from events").await == "5").then_some(()) })
+    eventually("all to be stored", || async { (app.sql("select count(*) from events").await == "6").then_some(()) })
         .await;
     app.finish().await;
+}
+
+/// A second request with a key gets 409 while the body of the first is still on its way, and the first's answer after.
+async fn a_key_in_use(app: &TestApp, acme: &Client) {
+    let body = batch(&["slow"]);
+    let mut first = TcpStream::connect(app.url().trim_start_matches("http://")).await.expect("connect");
+    let head = format!(
+        "POST /v1/events/batch HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer {}\r\nidempotency-key: in-use\r\n\
+         content-type: application/json\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        token("acme", "events:write"),
+        body.len()
+    );
+    first.write_all(head.as_bytes()).await.expect("head");
+    // The door asks for the body only once the key is claimed.
+    let mut wanted = [0; 25];
+    first.read_exact(&mut wanted).await.expect("100");
+    assert_eq!(&wanted, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let second = post(acme, "in-use", body.clone(), "application/json").await.expect(409);
+    assert_eq!(
+        (second.body["code"].as_str(), second.header("retry-after")),
+        (Some("idempotency_key_in_use"), Some("1"))
+    );
+    first.write_all(body.as_bytes()).await.expect("body");
+    let mut answer = String::new();
+    first.read_to_string(&mut answer).await.expect("answer");
+    assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+    let third = post(acme, "in-use", body, "application/json").await.expect(202);
+    assert!(answer.ends_with(&third.text), "{answer} against {}", third.text);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use poem_openapi::param::{Header, Query};
 use poem_openapi::{ApiResponse, OpenApi};
 
-use super::super::answer::{AcceptedBody, BatchBody, BatchStatus, ItemStatus, Reply};
+use super::super::answer::{AcceptedBody, BatchBody, BatchStatus, ItemBody, ItemStatus, Reply};
 use super::super::beacon::BeaconCaller;
 use super::super::caller::{Caller, EventsWrite};
 use super::super::failure::{Failure, Write, WriteOnce};
@@ -14,7 +14,7 @@ use super::super::media::Media;
 use super::super::outcome;
 use super::super::payload::{AnyEvents, BeaconEvents, ManyEvents, OneEvent, Raw};
 use super::super::problem::Problem;
-use super::super::repeatable::{Repeatable, once};
+use super::super::repeatable::{Lasting, Repeatable, once};
 use super::super::stored_wait::{Wait, all_stored};
 use super::super::text::Time;
 use super::Group;
@@ -49,6 +49,13 @@ pub(super) enum Batch {
     /// Some events were refused; `results` says which and why
     #[oai(status = 207)]
     Partial(Reply<BatchBody>),
+}
+
+impl Lasting for Batch {
+    fn lasts(&self) -> bool {
+        let (Self::Stored(Reply(body)) | Self::Accepted(Reply(body)) | Self::Partial(Reply(body))) = self;
+        !body.results.iter().any(ItemBody::is_of_the_moment)
+    }
 }
 
 /// What would become of events.
