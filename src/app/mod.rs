@@ -45,6 +45,7 @@ impl App {
     /// # Errors
     /// What made the start impossible: an address taken, a key that cannot be read, settings a client library refuses.
     pub async fn start(config: Config, roles: Roles) -> anyhow::Result<Self> {
+        crate::telemetry::metrics::announce(roles.name());
         let (tasks, background) = (TaskTracker::new(), CancellationToken::new());
         let handles = Handles::open(&config, roles, &tasks, &background).await?;
         let alarm = Alarm::new();

@@ -19,6 +19,16 @@ impl Roles {
     /// Both.
     pub const ALL: Self = Self { api: true, worker: true };
 
+    /// Name of the subcommand.
+    pub fn name(self) -> &'static str {
+        match (self.api, self.worker) {
+            (true, true) => "all",
+            (true, false) => "api",
+            (false, true) => "worker",
+            (false, false) => "none",
+        }
+    }
+
     /// What the configuration must hold for them.
     pub fn needs(self) -> &'static [Need] {
         match (self.api, self.worker) {

@@ -23,6 +23,12 @@ static FAILURES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
+/// Shows every series at zero, before the first lookup.
+pub(super) fn announce() {
+    ["hit", "miss", "corrupt"].into_iter().for_each(|result| LOOKUPS.with_label_values(&[result]).inc_by(0));
+    ["away", "late", "failed"].into_iter().for_each(|kind| FAILURES.with_label_values(&[kind]).inc_by(0));
+}
+
 /// How a lookup ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ended {

@@ -77,6 +77,7 @@ impl Cache {
     /// # Errors
     /// When `REDIS_URL` is absent or cannot be parsed.
     pub fn open(config: &RedisConfig) -> Result<Self, CacheError> {
+        metrics::announce();
         let url = config.redis_url.as_ref().ok_or(CacheError::Absent)?;
         let client = redis::Client::open(url.expose()).map_err(CacheError::Url)?;
         let settings = ConnectionManagerConfig::new()

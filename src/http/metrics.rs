@@ -56,6 +56,16 @@ static ACCEPT_ERRORS: LazyLock<IntCounter> = LazyLock::new(|| {
 static PANICS: LazyLock<IntCounter> =
     LazyLock::new(|| int_counter("weir_http_panics_total", "Handlers that panicked; always a mistake of ours."));
 
+/// Shows what an alert may ask for at zero, before the first of them.
+pub(super) fn announce(listener: &str) {
+    CONNECTIONS.with_label_values(&[listener]).add(0);
+    ["total", "peer"].into_iter().for_each(|cap| REFUSED.with_label_values(&[cap]).inc_by(0));
+    ["head", "idle", "write"].into_iter().for_each(|stage| TIMED_OUT.with_label_values(&[stage]).inc_by(0));
+    HeadFault::ALL.into_iter().for_each(|fault| HEADS_REFUSED.with_label_values(&[fault.name()]).inc_by(0));
+    ACCEPT_ERRORS.inc_by(0);
+    PANICS.inc_by(0);
+}
+
 /// Where a connection stalled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::acceptor::Entrance;
 use super::connection::Connections;
 use super::door::Threshold;
+use super::metrics;
 use super::socket::Limits;
 use crate::config::HttpConfig;
 
@@ -25,6 +26,7 @@ pub(super) async fn serve<E>(
 where
     E: Endpoint<Output = Response> + 'static,
 {
+    metrics::announce(name);
     let connections = Connections::new(name, config.http_max_connections, config.http_max_connections_per_peer);
     let limits = Limits {
         head: Duration::from_secs(config.http_header_seconds),

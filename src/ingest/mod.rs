@@ -93,6 +93,7 @@ struct Shared {
 impl Ingest {
     /// Rules, topic and deadline from the configuration, records by `publisher`.
     pub fn new(config: &Config, publisher: Arc<dyn Publish>) -> Self {
+        metrics::announce();
         let rules = Rules::new(&config.ingest, config.database.retention_days);
         let topic = config.kafka.kafka_topic.as_str().into();
         Self { shared: Arc::new(Shared { rules, publisher, topic, ack_timeout: config.kafka.ack_timeout() }) }
@@ -147,7 +148,7 @@ impl Ingest {
 
     /// Takes events of one form, in order, each on its own.
     async fn take(&self, call: &Call, form: Form, events: &[&[u8]], repeats: &mut Repeats) -> Vec<Item> {
-        let mut admission = Admission::of(events.len());
+        let mut admission = Admission::of(&call.tenant.account_id, events.len());
         let mut places: Vec<Place> = Vec::with_capacity(events.len());
         let mut sound: Vec<Event<'_>> = Vec::with_capacity(events.len());
         for bytes in events {
@@ -207,7 +208,7 @@ impl Ingest {
     }
 
     /// Items in the order of the events.
-    async fn seal_and_publish(&self, call: &Call, events: Vec<Event<'_>>, admission: &mut Admission) -> Vec<Item> {
+    async fn seal_and_publish(&self, call: &Call, events: Vec<Event<'_>>, admission: &mut Admission<'_>) -> Vec<Item> {
         if events.is_empty() {
             return Vec::new();
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::thread::Thread;
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -47,6 +48,11 @@ impl ClientContext for Callbacks {
 
     fn stats(&self, statistics: Statistics) {
         metrics::queue(statistics.msg_cnt, statistics.msg_size);
+        // Bootstrap addresses have no id: each is a second name of a broker that is counted by its own.
+        let brokers: Vec<_> = statistics.brokers.values().filter(|broker| broker.nodeid >= 0).collect();
+        let up = brokers.iter().filter(|broker| broker.state == "UP").count();
+        let slowest = brokers.iter().filter_map(|broker| u64::try_from(broker.rtt.as_ref()?.p99).ok()).max();
+        metrics::brokers(up, brokers.len() - up, slowest.map(Duration::from_micros));
     }
 
     /// Neither of the two that matter is logged here: the watcher looks into them and says what it found.

@@ -3,9 +3,9 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use crate::telemetry::metrics::{histogram, int_counter, int_counter_vec, int_gauge, int_gauge_vec};
+use crate::telemetry::metrics::{gauge, histogram, int_counter, int_counter_vec, int_gauge, int_gauge_vec};
 
 use super::breaker::State;
 use super::record::PublishError;
@@ -39,6 +39,21 @@ static QUEUE_RECORDS: LazyLock<IntGauge> = LazyLock::new(|| {
 
 static QUEUE_BYTES: LazyLock<IntGauge> =
     LazyLock::new(|| int_gauge("weir_log_queue_bytes", "Bytes in the producer queue; bound: WEIR_KAFKA_QUEUE_KIB."));
+
+static BROKERS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    int_gauge_vec(
+        "weir_log_brokers",
+        "Brokers the producer knows, by whether it is connected; any down for minutes: look at that broker.",
+        &["state"],
+    )
+});
+
+static ROUND_TRIP: LazyLock<Gauge> = LazyLock::new(|| {
+    gauge(
+        "weir_log_broker_round_trip_seconds",
+        "Slowest broker's 99th percentile of answer times over the last seconds; rising: look at its disk and network.",
+    )
+});
 
 static PRODUCER_REBUILDS: LazyLock<IntCounter> = LazyLock::new(|| {
     int_counter(
@@ -74,6 +89,30 @@ static REBALANCES: LazyLock<IntCounterVec> = LazyLock::new(|| {
 static CONSUMER_PAUSED: LazyLock<IntGauge> = LazyLock::new(|| {
     int_gauge("weir_log_consumer_paused", "1 while fetching is paused because the worker does not keep up.")
 });
+
+/// Shows the producer's side at zero, before anything happens.
+pub(super) fn announce_producer() {
+    LazyLock::force(&ACK_SECONDS);
+    for kind in ["away", "queue_full", "too_large", "unknown", "refused"] {
+        PUBLISH_ERRORS.with_label_values(&[kind]).inc_by(0);
+    }
+    for gauge in [&*BREAKER, &*QUEUE_RECORDS, &*QUEUE_BYTES] {
+        gauge.add(0);
+    }
+    ["up", "down"].into_iter().for_each(|state| BROKERS.with_label_values(&[state]).add(0));
+    ROUND_TRIP.add(0.0);
+    PRODUCER_REBUILDS.inc_by(0);
+}
+
+/// Shows the consumer's side at zero; lag appears with the first partition.
+pub(super) fn announce_consumer() {
+    LazyLock::force(&CONSUMER_LAG);
+    for kind in ["poll", "commit", "store", "fatal"] {
+        CONSUMER_ERRORS.with_label_values(&[kind]).inc_by(0);
+    }
+    ["assigned", "revoked", "lost"].into_iter().for_each(|kind| REBALANCES.with_label_values(&[kind]).inc_by(0));
+    CONSUMER_PAUSED.add(0);
+}
 
 /// What went wrong while reading.
 #[derive(Debug, Clone, Copy)]
@@ -114,6 +153,14 @@ pub(super) fn breaker(state: State) {
 pub(super) fn queue(records: u64, bytes: u64) {
     QUEUE_RECORDS.set(i64::try_from(records).unwrap_or(i64::MAX));
     QUEUE_BYTES.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+}
+
+/// Brokers with and without a connection, and the slowest one's answer time.
+pub(super) fn brokers(up: usize, down: usize, round_trip: Option<Duration>) {
+    for (state, count) in [("up", up), ("down", down)] {
+        BROKERS.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    ROUND_TRIP.set(round_trip.unwrap_or_default().as_secs_f64());
 }
 
 pub(super) fn producer_rebuilt() {

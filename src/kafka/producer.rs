@@ -72,6 +72,7 @@ impl Producer {
     /// # Errors
     /// [`ProducerError`] when the settings are refused.
     pub fn start(config: &KafkaConfig) -> Result<Arc<Self>, ProducerError> {
+        metrics::announce_producer();
         let shared = Arc::new(Shared {
             pulse: Pulse::default(),
             breaker: Breaker::new(State::Closed),

@@ -14,6 +14,13 @@ static SUMMARIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
+/// Shows every series at zero, before the first question.
+pub(super) fn announce() {
+    for source in ["process", "redis", "postgres", "stale", "nobody"] {
+        SUMMARIES.with_label_values(&[source]).inc_by(0);
+    }
+}
+
 /// Who answered.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Source {

@@ -67,6 +67,7 @@ pub struct Queries {
 impl Queries {
     /// Puts the use cases on their systems.
     pub fn new(store: ApiStore, cache: Cache, config: &QueryConfig) -> Self {
+        metrics::announce();
         let summaries = Summaries::new(store.clone(), cache, config);
         Self { store, summaries, max_window_seconds: config.max_window_seconds() }
     }

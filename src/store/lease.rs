@@ -4,12 +4,13 @@
 
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection, Error, Postgres};
 
+use super::metrics;
 use super::sql_error::DeadlinePassed;
 use crate::config::Secret;
 
@@ -22,6 +23,7 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// # Errors
 /// When the URL cannot be parsed.
 pub(super) fn pool(url: &Secret, name: &str, connections: u32, wait: Duration) -> Result<PgPool, Error> {
+    metrics::announce(name);
     let options = PgConnectOptions::from_str(url.expose())?.application_name(name);
     let pool = PgPoolOptions::new()
         .max_connections(connections)
@@ -62,7 +64,10 @@ pub(super) struct Lease {
 impl Lease {
     /// Waits for a connection.
     pub(super) async fn take(pool: &PgPool) -> Result<Self, Error> {
-        Ok(Self { connection: pool.acquire().await?, ended: false })
+        let asked = Instant::now();
+        let connection = pool.acquire().await;
+        metrics::waited(pool.connect_options().get_application_name().unwrap_or_default(), asked);
+        Ok(Self { connection: connection?, ended: false })
     }
 
     /// Gives the connection back when Postgres has answered, be it with a refusal.

@@ -3,11 +3,11 @@
 use std::sync::LazyLock;
 use std::time::Instant;
 
-use prometheus::{Histogram, IntCounter, IntCounterVec};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
 use super::error::{ReadError, WriteError};
 use super::worker_store::Written;
-use crate::telemetry::metrics::{histogram, int_counter_vec};
+use crate::telemetry::metrics::{histogram, histogram_vec, int_counter_vec};
 
 static WRITE_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
     histogram(
@@ -33,8 +33,33 @@ static ERRORS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
+static POOL_WAIT: LazyLock<HistogramVec> = LazyLock::new(|| {
+    histogram_vec(
+        "weir_store_pool_wait_seconds",
+        "Time until a call had a connection, by pool. Rising: raise WEIR_DB_API_CONNECTIONS or WEIR_WORKER_CONCURRENCY, or look at Postgres.",
+        &[0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0],
+        &["pool"],
+    )
+});
+
 static INSERTED: LazyLock<IntCounter> = LazyLock::new(|| ROWS.with_label_values(&["inserted"]));
 static DUPLICATE: LazyLock<IntCounter> = LazyLock::new(|| ROWS.with_label_values(&["duplicate"]));
+
+/// Shows the series of one pool at zero, before its first call.
+pub(super) fn announce(pool: &str) {
+    POOL_WAIT.with_label_values(&[pool]);
+    LazyLock::force(&WRITE_SECONDS);
+    INSERTED.inc_by(0);
+    DUPLICATE.inc_by(0);
+    for meaning in ["transient", "data", "schema", "unavailable", "broken"] {
+        ERRORS.with_label_values(&[meaning]).inc_by(0);
+    }
+}
+
+/// Files how long a call waited for its connection.
+pub(super) fn waited(pool: &str, since: Instant) {
+    POOL_WAIT.with_label_values(&[pool]).observe(since.elapsed().as_secs_f64());
+}
 
 /// Starts the clock of a write.
 pub(super) fn write_started() -> Instant {

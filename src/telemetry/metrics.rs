@@ -1,11 +1,12 @@
 //! The registry behind the management port's `/metrics`. Invariant: metrics are registered here only, by the typed statics of
-//! each station's `metrics.rs`; labels come from closed sets, never from accounts or free text.
+//! each station's `metrics.rs`, at its start, so that the first scrape shows them all; labels come from closed sets, never from
+//! free text, and from accounts through [`super::top_accounts`] only. `docs/metrics.md` lists them; a test compares.
 
 use std::sync::LazyLock;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use tracing_appender::non_blocking::ErrorCounter;
 
@@ -13,9 +14,22 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::new);
 
 static DROPPED_LINES: std::sync::OnceLock<ErrorCounter> = std::sync::OnceLock::new();
 
-static LOG_LINES_DROPPED: LazyLock<IntGauge> = LazyLock::new(|| {
-    int_gauge("weir_log_lines_dropped", "Log lines dropped since start because stdout was slow; look at what reads it.")
+static LOG_LINES_DROPPED: LazyLock<IntCounter> = LazyLock::new(|| {
+    int_counter("weir_log_lines_dropped_total", "Log lines dropped because stdout was slow; look at what reads it.")
 });
+
+static BUILD: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    int_gauge_vec(
+        "weir_build_info",
+        "Always 1; which version runs in which roles. Two versions for long: a roll-out hangs.",
+        &["version", "roles"],
+    )
+});
+
+/// Says which version runs, and in which roles.
+pub fn announce(roles: &str) {
+    BUILD.with_label_values(&[env!("CARGO_PKG_VERSION"), roles]).set(1);
+}
 
 pub(super) fn watch_dropped_lines(counter: ErrorCounter) {
     if DROPPED_LINES.set(counter).is_err() {
@@ -52,6 +66,11 @@ pub fn int_gauge(name: &str, help: &str) -> IntGauge {
     register(IntGauge::new(name, help))
 }
 
+/// A gauge of a fraction, such as seconds, without labels.
+pub fn gauge(name: &str, help: &str) -> Gauge {
+    register(Gauge::new(name, help))
+}
+
 /// A gauge with labels from a closed set.
 pub fn int_gauge_vec(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     register(IntGaugeVec::new(Opts::new(name, help), labels))
@@ -69,9 +88,9 @@ pub fn histogram_vec(name: &str, help: &str, buckets: &[f64], labels: &[&str]) -
 
 /// Everything registered so far in Prometheus text format.
 pub fn render() -> Vec<u8> {
-    if let Some(counter) = DROPPED_LINES.get() {
-        LOG_LINES_DROPPED.set(i64::try_from(counter.dropped_lines()).unwrap_or(i64::MAX));
-    }
+    let dropped = DROPPED_LINES.get().map_or(0, ErrorCounter::dropped_lines) as u64;
+    // Two scrapes at once may both add; the next one finds nothing to add.
+    LOG_LINES_DROPPED.inc_by(dropped.saturating_sub(LOG_LINES_DROPPED.get()));
     let mut text = Vec::new();
     if let Err(error) = TextEncoder::new().encode(&REGISTRY.gather(), &mut text) {
         tracing::error!(%error, "metrics cannot be rendered");

@@ -96,6 +96,22 @@ pub enum Retry {
     DeadLetter,
 }
 
+/// Shows what an alert may ask for at zero; lag appears with the first partition.
+pub(super) fn announce() {
+    LazyLock::force(&BATCH_EVENTS);
+    LazyLock::force(&END_TO_END_SECONDS);
+    LazyLock::force(&LAG);
+    for class in ["transient", "schema", "late", "data", "dead_letter"] {
+        RETRIES.with_label_values(&[class]).inc_by(0);
+    }
+    for reason in [DeadReason::Undecodable, DeadReason::Unstorable] {
+        DEAD.with_label_values(&[reason.code()]).inc_by(0);
+    }
+    for gauge in [&*IN_FLIGHT, &*HELD, &*PAUSED, &*ALARM] {
+        gauge.add(0);
+    }
+}
+
 pub(super) fn batch(events: usize) {
     BATCH_EVENTS.observe(events as f64);
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Flow, Limits, Room, is_bulk};
 use super::line::Line;
+use super::metrics;
 use super::patience::Patience;
 use super::strand::Weights;
 use super::touch;
@@ -71,6 +72,7 @@ impl Worker {
         sink: Arc<dyn EventSink>,
         dead: DeadLetters,
     ) -> Self {
+        metrics::announce();
         let limits = Limits {
             events: config.worker_batch_events,
             bytes: config.worker_batch_kib * 1024,

@@ -6,6 +6,7 @@ mod stores;
 
 mod dead_letters;
 mod door;
+mod metrics;
 mod path;
 mod process;
 mod query;

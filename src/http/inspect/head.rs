@@ -55,6 +55,18 @@ pub(in crate::http) enum HeadFault {
 }
 
 impl HeadFault {
+    /// Every fault.
+    pub(in crate::http) const ALL: [Self; 8] = [
+        Self::TooSlow,
+        Self::UriTooLong,
+        Self::TooLarge,
+        Self::TooManyHeaders,
+        Self::LineEnd,
+        Self::Syntax,
+        Self::Host,
+        Self::Framing,
+    ];
+
     /// Its word in metrics.
     pub(in crate::http) fn name(self) -> &'static str {
         match self {

@@ -61,6 +61,7 @@ impl Consumer {
     /// # Errors
     /// [`ConsumerError`] when the settings are refused. Brokers that are away are no error: the threads wait for them.
     pub fn start(config: &KafkaConfig, extra: &[String]) -> Result<Self, ConsumerError> {
+        super::metrics::announce_consumer();
         let (events_in, events) = mpsc::channel(CHANNEL_BATCHES);
         let bulk_topic = config.bulk_topic();
         let bulk_config = KafkaConfig { kafka_group: config.bulk_group(), ..config.clone() };
