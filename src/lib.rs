@@ -34,6 +34,7 @@ pub mod ingest;
 pub mod kafka;
 pub mod limit;
 pub mod query;
+pub mod slo;
 pub mod store;
 pub mod telemetry;
 pub mod worker;

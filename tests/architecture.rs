@@ -15,7 +15,7 @@ const MAX_MEDIAN: usize = 150;
 const IMPORTS: [(&str, &[&str]); 20] = [
     ("main", &["app", "cli"]),
     // The one-off commands (token, migrate, openapi, dead-letters) call one station each.
-    ("cli", &["app", "auth", "dlq", "http", "kafka", "store"]),
+    ("cli", &["app", "auth", "dlq", "http", "kafka", "slo", "store"]),
     ("app", &["*"]),
     ("http", &["auth", "ingest", "idempotency", "limit", "query", "stream", "slo", "dlq"]),
     ("ingest", &["limit", "codec", "kafka"]),

@@ -4,6 +4,7 @@
 mod dead_letters;
 mod health;
 mod serve;
+mod slo_rules;
 mod token;
 
 use std::ffi::OsString;
@@ -34,6 +35,8 @@ enum Command {
     Migrate(Settings),
     /// Print the OpenAPI document
     Openapi,
+    /// Print the Prometheus rules of the objectives
+    SloRules(slo_rules::SloRulesArgs),
     /// Print a token signed with a local key
     Token(token::TokenArgs),
     /// Create a local signing key and its key set, unless they are there
@@ -91,6 +94,7 @@ fn run(command: Command, mistakes: Vec<String>) -> ExitCode {
         }
         _ if !mistakes.is_empty() => misconfigured(&Mistakes(mistakes)),
         Command::Openapi => finish(serve::print(&crate::http::document())),
+        Command::SloRules(args) => finish(slo_rules::print(&args)),
         Command::Token(args) => finish(token::token(&args)),
         Command::Keys(args) => finish(token::keys(&args)),
         Command::Healthcheck(args) => finish(health::check(&args)),

@@ -7,6 +7,7 @@ pub mod outcome;
 pub mod quota;
 pub mod receipt;
 pub mod ring;
+pub mod sli;
 pub mod tenant;
 pub mod time;
 pub mod window;

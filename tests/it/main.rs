@@ -9,6 +9,7 @@ mod door;
 mod metrics;
 mod path;
 mod process;
+mod prometheus;
 mod query;
 mod repeats;
 mod scaling;
