@@ -11,7 +11,7 @@ SCOPE ?= events:write events:read metrics:read
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status health ready token test-event test-metrics load-test \
-        test lint fmt clean docker-up docker-down bootstrap build
+        test lint contract fmt clean docker-up docker-down bootstrap build
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -51,6 +51,9 @@ test: build ## run the whole suite with engines of its own
 lint: bootstrap ## what CI checks besides the tests
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+contract: ## try the OpenAPI document against the running service (needs `make up`)
+	@sh deploy/contract/run.sh
 
 fmt: ## format the code
 	$(CARGO) fmt --all

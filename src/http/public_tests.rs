@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use poem::{Body, Endpoint, Request};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,7 +13,9 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::{Components, serve_management, serve_public};
+use super::connection::Connections;
+use super::door::Threshold;
+use super::{Components, public_routes, serve_management, serve_public};
 use crate::auth::Auth;
 use crate::auth::signing::{Claims, Signer, create_keys};
 use crate::cache::Cache;
@@ -51,6 +54,7 @@ struct Rig {
     management: SocketAddr,
     signer: Signer,
     health: Health,
+    components: Arc<Components>,
     _stop: DropGuard,
 }
 
@@ -66,7 +70,7 @@ async fn rig() -> Rig {
 
     let (tasks, stop, health) = (TaskTracker::new(), CancellationToken::new(), Health::default());
     let store = ApiStore::open(&config.database).expect("store");
-    let components = Components {
+    let components = Arc::new(Components {
         auth: Auth::start(&config.auth, &tasks, &stop).await.expect("auth"),
         repeats: Repeats::new(Cache::open(&config.redis).expect("cache"), config.http.request_deadline()),
         ingest: Arc::new(Ingest::new(&config, Arc::new(Log))),
@@ -74,10 +78,10 @@ async fn rig() -> Rig {
         health: health.clone(),
         config: config.http.clone(),
         caps: config.ingest.clone(),
-    };
+    });
     let (public, management) = (bind().await, bind().await);
     let addresses = [&public, &management].map(|listener| listener.local_addr().expect("address"));
-    tasks.spawn(serve_public(public, Arc::new(components), stop.clone()));
+    tasks.spawn(serve_public(public, Arc::clone(&components), stop.clone()));
     let (managed, token) = (health.clone(), stop.clone());
     tasks.spawn(async move { serve_management(management, managed, &config.http, token).await });
     Rig {
@@ -85,6 +89,7 @@ async fn rig() -> Rig {
         management: addresses[1],
         signer: signer.expect("signer"),
         health,
+        components,
         _stop: stop.drop_guard(),
     }
 }
@@ -184,6 +189,37 @@ async fn callers_are_refused_before_their_body_is_read() {
     assert_eq!(answer.status, 403, "{}", answer.body);
     assert_eq!(rig.get("/v1/accounts/rival/summary", EVERYTHING).await.status, 403);
     assert_eq!(rig.get("/v1/events", "metrics:read").await.status, 403);
+}
+
+#[tokio::test]
+async fn no_byte_of_a_body_is_read_that_the_head_refuses() {
+    let rig = rig().await;
+    let within = std::time::Duration::from_secs(5);
+    let door = Threshold::new(public_routes(Arc::clone(&rig.components)), Connections::new("test", 1, 1), within);
+    let (writer, reader) = (rig.token(EVERYTHING), rig.token("events:read"));
+    for (status, method, path, token, header, value) in [
+        (401, "POST", "/v1/events", "", "content-type", "application/json"),
+        (401, "POST", "/v1/events", "garbage", "content-type", "application/json"),
+        (403, "POST", "/v1/events/batch", &reader, "content-type", "application/json"),
+        (415, "POST", "/v1/events", &writer, "content-type", "text/plain"),
+        (415, "POST", "/v1/events", &writer, "content-encoding", "snappy"),
+        (413, "POST", "/v1/events", &writer, "content-length", "2097153"),
+        (404, "POST", "/v1/nowhere", &writer, "content-type", "application/json"),
+        (405, "DELETE", "/v1/events", &writer, "content-type", "application/json"),
+    ] {
+        let unread = futures_util::stream::poll_fn(|_| -> std::task::Poll<Option<std::io::Result<Vec<u8>>>> {
+            panic!("the body was read")
+        });
+        let request = Request::builder()
+            .method(method.parse().expect("method"))
+            .uri(path.parse().expect("path"))
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {token}"));
+        let mut request = request.body(Body::from_bytes_stream(unread));
+        request.headers_mut().insert(header, value.parse().expect("value"));
+        let answer = door.call(request).await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), status, "{method} {path} {header}: {value}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Log lines on stdout. Invariant: a blocked stdout never blocks a request; lines that find no room are dropped and counted.
 
+use tracing::Dispatch;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::TelemetryConfig;
 
@@ -23,15 +25,23 @@ pub fn init_to_stderr(config: &TelemetryConfig) -> WorkerGuard {
 fn init_to(config: &TelemetryConfig, sink: impl std::io::Write + Send + 'static) -> WorkerGuard {
     let (writer, guard) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(BUFFERED_LINES).finish(sink);
     super::metrics::watch_dropped_lines(writer.error_counter());
-    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(true);
-    let installed = if config.log_format == "json" {
-        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
-    } else {
-        builder.compact().try_init()
-    };
-    if installed.is_err() {
+    if tracing::dispatcher::set_global_default(dispatch(config, writer)).is_err() {
         tracing::debug!("a subscriber is already installed");
     }
     guard
+}
+
+/// The lines a process with this configuration writes, into any writer.
+pub fn dispatch<W>(config: &TelemetryConfig, writer: W) -> Dispatch
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(true).with_ansi(false);
+    if config.log_format == "json" {
+        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).finish().into()
+    } else {
+        builder.compact().finish().into()
+    }
 }

@@ -7,6 +7,7 @@ mod stores;
 mod dead_letters;
 mod door;
 mod metrics;
+mod hostile;
 mod path;
 mod process;
 mod prometheus;

@@ -71,6 +71,11 @@ impl Client {
         send(request.body(body.to_string())).await.ok()
     }
 
+    /// GET from another base address, such as the management listener's.
+    pub async fn get_at(&self, base: &str, path: &str) -> Answer {
+        send(self.http.get(format!("{base}{path}"))).await.expect("answer")
+    }
+
     /// POST of a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.post_raw(path, "application/json", body.to_string()).await
