@@ -2,6 +2,7 @@
 //! `docs/bad-input.md` is printed from these very rows.
 
 mod bodies;
+mod codings;
 mod crowd;
 mod deadlines;
 mod document;
@@ -29,6 +30,8 @@ fn sections() -> Vec<Section> {
         deadlines::section(),
         tokens::section(),
         bodies::section(),
+        codings::section(),
+        codings::forms(),
         events::section(),
         events::batches(),
     ]
@@ -64,7 +67,7 @@ async fn tokens_are_answered_as_documented() {
 #[tokio::test]
 async fn bodies_and_events_are_answered_as_documented() {
     let mut app = TestApp::start().await;
-    for section in [bodies::section(), events::section(), events::batches()] {
+    for section in [bodies::section(), codings::section(), codings::forms(), events::section(), events::batches()] {
         hold(&app, section).await;
     }
     app.stop().await;
