@@ -92,8 +92,11 @@ async fn keys_never_come_from_the_token() {
 }
 
 #[tokio::test]
-async fn a_missing_key_id_means_the_only_key() {
-    let (one, two) = (IssuerKey::ed25519("one"), IssuerKey::ed25519("two"));
+async fn a_missing_key_id_means_the_only_key_if_that_has_no_id_either() {
+    let (mut one, two) = (IssuerKey::ed25519("one"), IssuerKey::ed25519("two"));
+    let named = running(&[&one], None).await;
+    assert_eq!(refusal(&named.auth, &one.token(json!({"kid": null}), json!({}))).await, INVALID);
+    one.jwk.as_object_mut().expect("an object").remove("kid");
     let alone = running(&[&one], None).await;
     assert!(alone.auth.verify(&one.token(json!({"kid": null}), json!({}))).await.is_ok());
     let both = running(&[&one, &two], None).await;

@@ -84,8 +84,9 @@ impl KeySet {
         self.named.len() + self.unnamed.len()
     }
 
-    fn only(&self) -> Option<&Arc<Key>> {
-        if self.len() == 1 { self.named.values().chain(&self.unnamed).next() } else { None }
+    /// The key a token without a key id is checked with: one that has no name itself, where there is no other to mistake it for.
+    fn nameless(&self) -> Option<&Arc<Key>> {
+        if self.len() == 1 { self.unnamed.first() } else { None }
     }
 }
 
@@ -136,7 +137,7 @@ impl Keyring {
             (_, None) if self.expects_set => Choice::NotLoaded,
             (_, None) => Choice::Never,
             (Some(_), Some(_)) => Choice::Unknown,
-            (None, Some(set)) => set.only().map_or(Choice::Never, |key| key.if_claimed(claimed)),
+            (None, Some(set)) => set.nameless().map_or(Choice::Never, |key| key.if_claimed(claimed)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 
 use super::kit::Kit;
-use super::row::{Row, Section, Step, fault, row};
+use super::row::{Section, Step, fault, row};
 use crate::harness::pack;
 
 const GOOD: &[u8] = br#"{"event_name":"view","user_id":"fine"}"#;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::kit::Kit;
 use super::row::{Expected, Row, Section, Step, all, row};
 
-fn drip(begin: String, byte: u8) -> Vec<Step> {
+/// A beginning, then a byte every tenth of a second.
+pub fn drip(begin: String, byte: u8, times: usize) -> Vec<Step> {
     let mut steps = all(begin);
-    for _ in 0..100 {
+    for _ in 0..times {
         steps.extend([Step::Wait(Duration::from_millis(100)), Step::Send(vec![byte])]);
     }
     steps
@@ -30,7 +31,7 @@ pub fn section() -> Section {
         rows: vec![
             row("a head that stops", 408, "head_timeout", |_| all("GET /health HTTP/1.1\r\nhost: a\r\n")),
             row("a head that drips byte by byte", 408, "head_timeout", |_| {
-                drip("GET /health HTTP/1.1\r\nhost: a\r\nx: ".into(), b'y')
+                drip("GET /health HTTP/1.1\r\nhost: a\r\nx: ".into(), b'y', 100)
             }),
             row(
                 "a whole request and the beginning of the next in one packet, then silence",
@@ -42,7 +43,7 @@ pub fn section() -> Section {
                 all(format!("{}content-length: 100\r\n\r\n{{", kit.begun()))
             }),
             row("a body that drips byte by byte past the deadline of the answer", 408, "body_timeout", |kit| {
-                drip(format!("{}content-length: 100000\r\n\r\n", kit.begun()), b' ')
+                drip(format!("{}content-length: 100000\r\n\r\n", kit.begun()), b' ', 100)
             }),
             row("a chunked body that stops inside a chunk size", 408, "body_timeout", |kit| {
                 all(format!("{}transfer-encoding: chunked\r\n\r\n1", kit.begun()))

@@ -63,6 +63,9 @@ fn fields() -> Vec<Row> {
         row("an event over 64 KiB", 413, "event_too_large", |kit| {
             kit.event(&format!(r#""x":"{}""#, "x".repeat(65_536)))
         }),
+        row("names of SQL, Redis and format strings: stored as they are", 202, "accepted", |kit| {
+            kit.body(r#"{"event_id":"%s:{*}?[a]","event_name":"'; drop table events; --%n","user_id":"fine"}"#)
+        }),
         row("fields nobody knows: ignored, never stored", 202, "accepted", |kit| {
             kit.body(r#"{"event_name":"view","user_id":"fine","stored_at":0,"is_admin":true}"#)
         }),

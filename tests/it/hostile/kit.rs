@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
@@ -95,6 +96,25 @@ impl Kit {
         let message = self.message(json!({"alg": "HS256"}), json!({}));
         let secret = EncodingKey::from_secret(&self.public);
         format!("{message}.{}", crypto::sign(message.as_bytes(), &secret, Algorithm::HS256).expect("signature"))
+    }
+
+    /// A token signed by a key of the forger's own, which its header names as the one to check it with.
+    pub fn forged(&self) -> String {
+        let pair = Ed25519KeyPair::generate().expect("key");
+        let x = URL_SAFE_NO_PAD.encode(pair.public_key());
+        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "x": x});
+        let message = self.message(json!({ "jwk": jwk }), json!({}));
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(pair.sign(message.as_bytes())))
+    }
+
+    /// A token with a claim that is this text, signed by the real issuer.
+    pub fn nested(&self, claim: &str) -> String {
+        let message = self.message(json!({}), json!({"nested": "here"}));
+        let (header, claims) = message.split_once('.').expect("two parts");
+        let claims = String::from_utf8(URL_SAFE_NO_PAD.decode(claims).expect("base64")).expect("text");
+        let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.replace("\"here\"", claim)));
+        let signature = crypto::sign(message.as_bytes(), &self.signing, Algorithm::EdDSA).expect("signature");
+        format!("{message}.{signature}")
     }
 
     /// A token without a signature.

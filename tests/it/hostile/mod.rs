@@ -15,10 +15,13 @@ mod logs;
 mod row;
 mod tokens;
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, stream};
+use tokio::time::{Instant, timeout};
 use weir::app::Roles;
 
-use crate::harness::TestApp;
+use crate::harness::{TestApp, eventually};
 use kit::Kit;
 use row::{Row, Section};
 
@@ -70,6 +73,11 @@ async fn bodies_and_events_are_answered_as_documented() {
     for section in [bodies::section(), codings::section(), codings::forms(), events::section(), events::batches()] {
         hold(&app, section).await;
     }
+    eventually("the odd names to be stored as they are", || async {
+        let name = app.sql("select event_name from events where event_id = '%s:{*}?[a]'").await;
+        (name == "'; drop table events; --%n").then_some(())
+    })
+    .await;
     app.stop().await;
     assert_eq!(app.sql("select count(*) from events where user_id <> 'fine'").await, "0", "a refused event was stored");
     app.finish().await;
@@ -86,6 +94,29 @@ async fn deadlines_are_kept_as_documented() {
     .await;
     hold(&app, deadlines::section()).await;
     app.finish().await;
+}
+
+/// The defaults are the contract; the rows above only shorten them.
+#[tokio::test]
+async fn without_configuration_the_deadlines_are_those_of_the_page() {
+    let app = TestApp::start_with(Roles::API, |_| {}).await;
+    assert_eq!(app.config().http.http_idle_seconds, 60);
+    let kit = Kit::of(&app);
+    let head = timed(&kit, row::all("GET /health HTTP/1.1\r\nhost: a\r\n"), 5);
+    let stalled = timed(&kit, row::all(format!("{}content-length: 100\r\n\r\n{{", kit.begun())), 10);
+    let dripped = format!("{}content-length: 1000\r\nconnection: close\r\n\r\n", kit.begun());
+    let dripped = timed(&kit, deadlines::drip(dripped, b' ', 200), 15);
+    assert_eq!(futures_util::join!(head, stalled, dripped), (None, None, None));
+    app.finish().await;
+}
+
+/// What was wrong with a 408 that was due after so many seconds.
+async fn timed(kit: &Kit, steps: Vec<row::Step>, seconds: u64) -> Option<String> {
+    let begun = Instant::now();
+    let answer = timeout(Duration::from_secs(25), row::exchange(kit, steps)).await.unwrap_or_default();
+    let (took, answer) = (begun.elapsed().as_secs(), String::from_utf8_lossy(&answer).into_owned());
+    let right = (seconds..seconds + 3).contains(&took) && answer.starts_with("HTTP/1.1 408 ");
+    (!right).then(|| format!("after {took} s instead of {seconds}: {answer}"))
 }
 
 /// How many rows there are; a section that loses its rows should be noticed.

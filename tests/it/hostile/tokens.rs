@@ -50,11 +50,16 @@ fn keys() -> Vec<Row> {
         no("alg NoNe, some signature", |kit| kit.bearing(&format!("{}AAAA", kit.unsigned("NoNe")))),
         no("HS256 with the public key as the secret", |kit| kit.bearing(&kit.confused())),
         no("an alg that is not the key's", |kit| kit.bearing(&kit.signed(json!({"alg": "RS256"}), json!({})))),
+        no("no kid", |kit| kit.bearing(&kit.signed(json!({"kid": null}), json!({})))),
         no("an unknown kid", |kit| kit.bearing(&kit.signed(json!({"kid": "other"}), json!({})))),
         no("a kid that is a path", |kit| kit.bearing(&kit.signed(json!({"kid": "../../dev/null"}), json!({})))),
         no("a jku and an unknown kid", |kit| {
             kit.bearing(&kit.signed(json!({"jku": "http://127.0.0.1:1/jwks.json", "kid": "x"}), json!({})))
         }),
+        no("an x5u and an unknown kid", |kit| {
+            kit.bearing(&kit.signed(json!({"x5u": "http://127.0.0.1:1/cert.pem", "kid": "x"}), json!({})))
+        }),
+        no("a key of the forger's own in the header", |kit| kit.bearing(&kit.forged())),
         no("a crit header", |kit| kit.bearing(&kit.signed(json!({"crit": ["b64"], "b64": false}), json!({})))),
         no("another typ", |kit| kit.bearing(&kit.signed(json!({"typ": "dpop+jwt"}), json!({})))),
         no("a changed signature", |kit| kit.bearing(&format!("{}A", kit.signed(json!({}), json!({}))))),
@@ -70,6 +75,11 @@ fn claims() -> Vec<Row> {
         no("exp past the leeway", |kit| kit.bearing(&kit.signed(json!({}), json!({"exp": now() - 61})))),
         no("nbf as a string", |kit| kit.bearing(&kit.signed(json!({}), json!({"nbf": now().to_string()})))),
         no("nbf in the future", |kit| kit.bearing(&kit.signed(json!({}), json!({"nbf": now() + 600})))),
+        no("nbf as a float", |kit| kit.bearing(&kit.signed(json!({}), json!({"nbf": 0.5})))),
+        no("nbf 2^63", |kit| kit.bearing(&kit.signed(json!({}), json!({"nbf": 1_u64 << 63})))),
+        no("claims nested 2,000 deep", |kit| {
+            kit.bearing(&kit.nested(&format!("{}{}", "[".repeat(2_000), "]".repeat(2_000))))
+        }),
         no("no exp", |kit| kit.bearing(&kit.signed(json!({}), json!({"exp": null})))),
         no("no aud", |kit| kit.bearing(&kit.signed(json!({}), json!({"aud": null})))),
         no("no iss", |kit| kit.bearing(&kit.signed(json!({}), json!({"iss": null})))),
