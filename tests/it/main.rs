@@ -6,8 +6,8 @@ mod stores;
 
 mod dead_letters;
 mod door;
-mod metrics;
 mod hostile;
+mod metrics;
 mod path;
 mod process;
 mod prometheus;
