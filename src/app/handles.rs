@@ -9,8 +9,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Auth;
 use crate::cache::Cache;
-use crate::config::Config;
+use crate::config::{Config, ReceiptConfig};
 use crate::dlq::DeadLetters;
+use crate::domain::partitioner::StandardLane;
+use crate::domain::receipt::ReceiptSealer;
 use crate::http::Components;
 use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
@@ -18,10 +20,10 @@ use crate::kafka::{Consumer, Producer};
 use crate::query::Queries;
 use crate::store::{ApiStore, WorkerStore};
 use crate::telemetry::health::Health;
-use crate::worker::Worker;
+use crate::worker::{Keeper, Tally, Worker};
 
 use super::alarm::Alarm;
-use super::{Roles, Running};
+use super::{Roles, Running, background as beside};
 
 pub(super) struct Handles {
     pub(super) health: Health,
@@ -33,7 +35,9 @@ pub(super) struct Handles {
 struct Api {
     auth: Auth,
     store: ApiStore,
+    lane: StandardLane,
     cache: Cache,
+    receipts: ReceiptSealer,
 }
 
 impl Handles {
@@ -51,7 +55,12 @@ impl Handles {
             Box::pin(async move { producer.probe().await.map_err(|error| error.to_string()) })
         });
         let api = match roles.api {
-            true => Some(Api::open(config, &health, tasks, background).await?),
+            true => {
+                let api = Api::open(config, &health, tasks, background).await?;
+                beside::learn_lane(tasks, background, &producer, api.lane.clone());
+                beside::sample_partitions(tasks, background, api.store.clone());
+                Some(api)
+            }
             false => None,
         };
         let worker = match roles.worker {
@@ -69,7 +78,8 @@ impl Handles {
             auth: api.auth.clone(),
             ingest: Arc::new(ingest),
             repeats: Repeats::new(api.cache.clone(), config.http.request_deadline()),
-            queries: Arc::new(Queries::new(api.store.clone(), api.cache.clone(), &config.query)),
+            queries: Arc::new(Queries::new(api.store.clone(), api.cache.clone(), api.receipts.clone(), &config.query)),
+            receipts: api.receipts.clone(),
             health: self.health.clone(),
             config: config.http.clone(),
             caps: config.ingest.clone(),
@@ -82,7 +92,17 @@ impl Handles {
         let publisher = Arc::clone(&self.producer) as _;
         let dead = DeadLetters::new(publisher, &config.kafka.kafka_dead_letter_topic, config.kafka.ack_timeout());
         let stop = CancellationToken::new();
-        let worker = Worker::new(&config.worker, &config.database, consumer, Arc::new(store), dead);
+        let mut worker = Worker::new(&config.worker, &config.database, consumer, Arc::new(store.clone()), dead);
+        let keeper = Arc::new(Keeper::new(store, config.worker.worker_sketch_events));
+        worker = worker.sketching(Arc::clone(&keeper));
+        let until = stop.clone();
+        tasks.spawn(async move { keeper.run(until).await });
+        if config.redis.redis_url.is_some() {
+            let tally = Arc::new(Tally::new(Cache::open(&config.redis).context("REDIS_URL")?));
+            worker = worker.counting(Arc::clone(&tally));
+            let until = stop.clone();
+            tasks.spawn(async move { tally.run(until).await });
+        }
         let (until, mut guard) = (stop.clone(), alarm.guard("the worker"));
         let ended = tasks.spawn(async move {
             match worker.run(until).await {
@@ -111,7 +131,9 @@ impl Api {
         background: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let auth = Auth::start(&config.auth, tasks, background).await.context("tokens cannot be verified")?;
+        let lane = StandardLane::new(&config.kafka.kafka_topic);
         let store = ApiStore::open(&config.database).map_err(anyhow::Error::from_boxed).context("DATABASE_URL")?;
+        let store = store.with_lane(lane.clone());
         let cache = Cache::open(&config.redis).context("REDIS_URL")?;
         let (probed_auth, probed_store, probed_cache) = (auth.clone(), store.clone(), cache.clone());
         health.register("tokens", true, move || {
@@ -126,7 +148,18 @@ impl Api {
             let cache = probed_cache.clone();
             Box::pin(async move { cache.probe().await.map_err(|_| "no answer from Redis".to_owned()) })
         });
-        Ok(Self { auth, store, cache })
+        Ok(Self { auth, store, lane, cache, receipts: sealer(&config.receipts) })
+    }
+}
+
+/// Without a configured secret one is made up: nobody can guess it, and no other process has it.
+fn sealer(config: &ReceiptConfig) -> ReceiptSealer {
+    match &config.receipt_key {
+        Some(key) => ReceiptSealer::new(key.expose().as_bytes()),
+        None => {
+            tracing::warn!("WEIR_RECEIPT_KEY is not set: receipts open in this process only, until it ends");
+            ReceiptSealer::new(&rand::random::<[u8; 32]>())
+        }
     }
 }
 

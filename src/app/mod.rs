@@ -2,6 +2,7 @@
 //! `start` began, `stop` ends within its deadlines, and nothing that was accepted is lost on the way.
 
 mod alarm;
+mod background;
 mod handles;
 mod listen;
 mod roles;

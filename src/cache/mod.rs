@@ -2,6 +2,7 @@
 //! configured deadline nor sees an error: away is a miss, and for a short rest after a failure nobody even asks.
 
 pub mod answers;
+mod counters;
 pub mod limiter;
 mod metrics;
 
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Cmd, FromRedisValue, RedisError};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +21,10 @@ use crate::domain::time::Timestamp;
 pub use answers::Claim;
 use metrics::Ended;
 
+pub use counters::{MAX_NAMES, Minutes, Names, REST};
+
 /// After a failure Redis is left alone for this long: with Redis hung, each caller would otherwise pay the full deadline.
-const REST: Duration = Duration::from_millis(500);
+const REST_FOR: Duration = Duration::from_millis(500);
 
 /// How long one attempt to connect may take.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
@@ -129,11 +132,21 @@ impl Cache {
 
     /// A command nobody depends on: `None` when Redis is away or left alone.
     async fn spare<T: FromRedisValue>(&self, command: Cmd) -> Option<T> {
+        self.unless_resting(self.ask(&command, self.deadline)).await
+    }
+
+    /// Commands nobody depends on, in one round trip.
+    async fn spare_all<T: FromRedisValue>(&self, commands: Pipeline) -> Option<T> {
+        let mut connection = self.connection.clone();
+        self.unless_resting(within(self.deadline, commands.query_async(&mut connection))).await
+    }
+
+    async fn unless_resting<T>(&self, asking: impl Future<Output = Result<T, CacheError>>) -> Option<T> {
         if self.rest.is_on() {
             metrics::away();
             return None;
         }
-        match self.ask(&command, self.deadline).await {
+        match asking.await {
             Ok(answer) => Some(answer),
             Err(error) => {
                 self.rest.begin();
@@ -145,10 +158,14 @@ impl Cache {
 
     async fn ask<T: FromRedisValue>(&self, command: &Cmd, deadline: Duration) -> Result<T, CacheError> {
         let mut connection = self.connection.clone();
-        match tokio::time::timeout(deadline, command.query_async(&mut connection)).await {
-            Ok(answer) => answer.map_err(CacheError::Failed),
-            Err(_) => Err(CacheError::Late(deadline)),
-        }
+        within(deadline, command.query_async(&mut connection)).await
+    }
+}
+
+async fn within<T>(deadline: Duration, asking: impl Future<Output = redis::RedisResult<T>>) -> Result<T, CacheError> {
+    match tokio::time::timeout(deadline, asking).await {
+        Ok(answer) => answer.map_err(CacheError::Failed),
+        Err(_) => Err(CacheError::Late(deadline)),
     }
 }
 
@@ -168,7 +185,7 @@ impl Rest {
     }
 
     fn begin(&self) {
-        let rest = u64::try_from(REST.as_millis()).unwrap_or(u64::MAX);
+        let rest = u64::try_from(REST_FOR.as_millis()).unwrap_or(u64::MAX);
         self.until_ms.store(self.now_ms().saturating_add(rest), Ordering::Relaxed);
     }
 

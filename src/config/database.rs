@@ -1,6 +1,6 @@
 //! Postgres: one login a purpose. Invariant: the API never holds a login that can read across accounts.
 //!
-//! `DATABASE_URL` (API), `DATABASE_WORKER_URL`, `DATABASE_MIGRATE_URL`, each with `_FILE`; `WEIR_DB_*`, `WEIR_RETENTION_DAYS`.
+//! `DATABASE_URL` (API), `DATABASE_READ_URL`, `DATABASE_WORKER_URL`, `DATABASE_MIGRATE_URL`, each with `_FILE`; `WEIR_DB_*`, `WEIR_RETENTION_DAYS`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +16,12 @@ pub struct DatabaseConfig {
     /// File that holds DATABASE_URL
     #[arg(long, env = "DATABASE_URL_FILE", value_name = "PATH")]
     pub database_url_file: Option<PathBuf>,
+    /// The API's login on a read replica: reads go there, and to DATABASE_URL while it is away
+    #[arg(long, env = "DATABASE_READ_URL", value_name = "URL", hide_env_values = true)]
+    pub database_read_url: Option<Secret>,
+    /// File that holds DATABASE_READ_URL
+    #[arg(long, env = "DATABASE_READ_URL_FILE", value_name = "PATH")]
+    pub database_read_url_file: Option<PathBuf>,
     /// Login of the worker: bypasses row-level security, serves no HTTP
     #[arg(long, env = "DATABASE_WORKER_URL", value_name = "URL", hide_env_values = true)]
     pub database_worker_url: Option<Secret>,
@@ -56,6 +62,7 @@ impl DatabaseConfig {
     pub(super) fn resolve(&mut self, mistakes: &mut Vec<String>) {
         let pairs = [
             ("DATABASE_URL", &mut self.database_url, self.database_url_file.take()),
+            ("DATABASE_READ_URL", &mut self.database_read_url, self.database_read_url_file.take()),
             ("DATABASE_WORKER_URL", &mut self.database_worker_url, self.database_worker_url_file.take()),
             ("DATABASE_MIGRATE_URL", &mut self.database_migrate_url, self.database_migrate_url_file.take()),
         ];

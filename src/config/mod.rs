@@ -8,6 +8,7 @@ mod ingest;
 mod kafka;
 mod limit;
 mod query;
+mod receipts;
 mod redis;
 mod secret;
 mod telemetry;
@@ -23,6 +24,7 @@ pub use ingest::IngestConfig;
 pub use kafka::KafkaConfig;
 pub use limit::{LimitConfig, Network};
 pub use query::QueryConfig;
+pub use receipts::ReceiptConfig;
 pub use redis::RedisConfig;
 pub use secret::Secret;
 pub use telemetry::TelemetryConfig;
@@ -55,6 +57,9 @@ pub struct Config {
     /// Questions.
     #[command(flatten, next_help_heading = "Questions")]
     pub query: QueryConfig,
+    /// Receipts.
+    #[command(flatten, next_help_heading = "Receipts")]
+    pub receipts: ReceiptConfig,
     /// The worker.
     #[command(flatten, next_help_heading = "Worker")]
     pub worker: WorkerConfig,
@@ -105,6 +110,7 @@ impl Config {
         self.database.resolve(&mut mistakes);
         self.redis.resolve(&mut mistakes);
         self.query.check(&mut mistakes);
+        self.receipts.resolve(&mut mistakes);
         self.worker.check(&mut mistakes);
         self.telemetry.check(&mut mistakes);
         // A replay of what Postgres has already let go would count events twice over.

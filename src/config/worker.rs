@@ -28,6 +28,9 @@ pub struct WorkerConfig {
     /// Seconds a stopping worker gets to finish its batch
     #[arg(long, env = "WEIR_WORKER_DRAIN_SECONDS", default_value_t = 10, value_name = "S")]
     pub worker_drain_seconds: u64,
+    /// Fewest events of an account in 15 minutes that are sketched, for unique and top users of large windows
+    #[arg(long, env = "WEIR_WORKER_SKETCH_EVENTS", default_value_t = 2_000, value_name = "N")]
+    pub worker_sketch_events: u32,
     /// Tests only: `after_insert` or `after_commit`, optionally `:n`; the n-th write kills the process there
     #[arg(long, env = "WEIR_FAIL_POINT", value_name = "PLACE", hide = true)]
     pub fail_point: Option<String>,

@@ -4,6 +4,7 @@ pub mod event;
 pub mod id;
 pub mod lane;
 pub mod outcome;
+pub mod partitioner;
 pub mod quota;
 pub mod receipt;
 pub mod ring;

@@ -76,6 +76,12 @@ impl Window {
         let end = (self.to + 1).div_euclid(BUCKET_SECONDS) * BUCKET_SECONDS;
         (first < end).then_some((first, end))
     }
+
+    /// Every bucket that shares a second with the window, as bucket starts `[first, end)` in Unix seconds.
+    pub fn touched_buckets(self) -> (i64, i64) {
+        let first = self.from.div_euclid(BUCKET_SECONDS) * BUCKET_SECONDS;
+        (first, (self.to.div_euclid(BUCKET_SECONDS) + 1) * BUCKET_SECONDS)
+    }
 }
 
 /// Start of the bucket that holds `time`, in Unix seconds.
@@ -106,5 +112,6 @@ mod tests {
         assert_eq!(Window::new(at(1), at(1799), 10_000).expect("w").whole_buckets(), Some((900, 1800)));
         assert_eq!(Window::new(at(1), at(1798), 10_000).expect("w").whole_buckets(), None);
         assert_eq!(bucket_of(at(1799)), 900);
+        assert_eq!(Window::new(at(899), at(900), 10_000).expect("w").touched_buckets(), (0, 1_800));
     }
 }

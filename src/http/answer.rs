@@ -100,7 +100,7 @@ pub(super) struct AcceptedBody {
     pub(super) partition: i32,
     /// Offset of the record
     pub(super) offset: i64,
-    /// Where the log keeps it: `topic/partition/offset`
+    /// Where the log keeps it, sealed for this account: `topic/partition/offset/seal/event_id`; for `min_receipt` and traces
     pub(super) receipt: String,
     /// Id of the request
     pub(super) request_id: String,
@@ -124,7 +124,7 @@ pub(super) struct ItemBody {
     /// Offset of the record, when the log has it
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) offset: Option<i64>,
-    /// `topic/partition/offset`, when the log has it
+    /// `topic/partition/offset/seal/event_id`, when the log has it
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) receipt: Option<String>,
     /// Why it was not taken, in one stable word

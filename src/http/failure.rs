@@ -38,11 +38,11 @@ impl Statuses for WriteOnce {
 }
 
 impl Statuses for Read {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 500, 503, 504];
+    const STATUSES: &'static [u16] = &[400, 401, 403, 429, 500, 503, 504];
 }
 
 impl Statuses for ReadOne {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 500, 503, 504];
+    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 429, 500, 503, 504];
 }
 
 /// A problem of an operation with the statuses `S`.
@@ -74,7 +74,7 @@ fn response(status: u16) -> MetaResponse {
     let headers = match status {
         401 => vec![header("WWW-Authenticate", "string", "How to authenticate")],
         415 => vec![header("Accept-Encoding", "string", "Content codings that are taken, when that was the reason")],
-        409 | 503 => vec![header("Retry-After", "integer", "Seconds to wait before the next try")],
+        409 | 429 | 503 => vec![header("Retry-After", "integer", "Seconds to wait before the next try")],
         _ => vec![],
     };
     MetaResponse {
@@ -107,6 +107,7 @@ fn description(status: u16) -> &'static str {
         413 => "Too many bytes or events",
         415 => "Not a media type or coding that is taken",
         422 => "This Idempotency-Key came with another body before",
+        429 => "The account is over a policy, or has too many requests under way",
         500 => "A mistake of ours",
         503 => "We cannot take or answer it now; nothing was taken unless `code` is `outcome_unknown`",
         504 => "The answer took longer than this service allows",

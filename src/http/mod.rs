@@ -16,11 +16,14 @@ mod coding;
 mod connection;
 mod context;
 mod cors;
+mod counted;
 mod docs;
 mod door;
 mod failure;
+mod fresh;
 mod inspect;
 mod intake;
+mod measured;
 mod media;
 mod metrics;
 mod openapi;
@@ -40,6 +43,7 @@ mod stored_wait;
 #[cfg(test)]
 mod tests;
 mod text;
+mod trace;
 
 use std::io;
 use std::sync::Arc;
@@ -50,6 +54,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::config::{HttpConfig, IngestConfig};
+use crate::domain::receipt::ReceiptSealer;
 use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
 use crate::query::Queries;
@@ -71,6 +76,8 @@ pub struct Components {
     pub queries: Arc<Queries>,
     /// Whether traffic is wanted.
     pub health: Health,
+    /// Seals receipts.
+    pub receipts: ReceiptSealer,
     /// Caps and deadlines.
     pub config: HttpConfig,
     /// Caps of bodies.

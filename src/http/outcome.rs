@@ -5,19 +5,41 @@ use poem::http::StatusCode;
 
 use super::answer::{BatchBody, BatchStatus, ItemBody, ItemStatus};
 use super::problem::{Code, Problem};
+use crate::domain::id::{AccountId, EventId};
 use crate::domain::outcome::{Failure, Outcome, Rejection};
+use crate::domain::receipt::{Receipt, ReceiptSealer};
 use crate::ingest::Item;
+
+/// How receipts of one account are written.
+pub(super) struct Seal<'a> {
+    /// The sealer.
+    pub(super) sealer: &'a ReceiptSealer,
+    /// Whose they are.
+    pub(super) account: &'a AccountId,
+}
+
+impl Seal<'_> {
+    /// The receipt as the tenant gets it.
+    pub(super) fn of(&self, receipt: &Receipt, event_id: &EventId) -> String {
+        self.sealer.seal(self.account, receipt, event_id)
+    }
+}
 
 /// A batch as the client reads it.
 ///
 /// # Errors
 /// What stopped the reading of the body, else the problem that stands for the whole when nothing was taken: 503 when a retry may
 /// help, else the one status all items share, else 400.
-pub(super) fn batch(items: Vec<Item>, unread: Option<Problem>, request_id: &str) -> Result<BatchBody, Problem> {
+pub(super) fn batch(
+    items: Vec<Item>,
+    unread: Option<Problem>,
+    seal: &Seal<'_>,
+    request_id: &str,
+) -> Result<BatchBody, Problem> {
     let accepted = items.iter().filter(|item| item.outcome == Outcome::Accepted).count();
     let refused = items.iter().filter(|item| is_refused(item.outcome)).count() + usize::from(unread.is_some());
     let whole = (accepted == 0).then(|| whole_code(&items));
-    let mut results: Vec<_> = items.into_iter().enumerate().map(|(index, item)| line(index, item)).collect();
+    let mut results: Vec<_> = items.into_iter().enumerate().map(|(index, item)| line(index, item, seal)).collect();
     if let Some(code) = whole {
         let unread = unread.filter(|_| code.status() != StatusCode::SERVICE_UNAVAILABLE);
         let none = || Problem::new(code, "none of the events was taken; results says why");
@@ -44,15 +66,17 @@ pub(super) fn single(item: Item) -> Problem {
         .with_event_id(item.event_id.map(|id| id.as_str().to_owned()))
 }
 
-fn line(index: usize, item: Item) -> ItemBody {
-    let (receipt, refused) = (item.receipt, is_refused(item.outcome));
+fn line(index: usize, item: Item, seal: &Seal<'_>) -> ItemBody {
+    let refused = is_refused(item.outcome);
+    let sealed = item.event_id.as_ref().zip(item.receipt.as_ref()).map(|(id, receipt)| seal.of(receipt, id));
+    let receipt = item.receipt;
     ItemBody {
         index: count(index),
         status: status(item.outcome),
         event_id: item.event_id.map(|id| id.as_str().to_owned()),
         partition: receipt.as_ref().map(|receipt| receipt.partition),
         offset: receipt.as_ref().map(|receipt| receipt.offset),
-        receipt: receipt.map(|receipt| receipt.to_string()),
+        receipt: sealed,
         code: refused.then(|| item.outcome.reason().to_owned()),
         detail: refused.then(|| item.detail.to_owned()),
         errors: (!item.faults.is_empty()).then(|| item.faults.into_iter().map(Into::into).collect()),
@@ -120,6 +144,11 @@ fn count(number: usize) -> i64 {
 mod tests {
     use super::*;
 
+    fn batch_of(items: Vec<Item>, unread: Option<Problem>, request_id: &str) -> Result<BatchBody, Problem> {
+        let (sealer, account) = (ReceiptSealer::new(b"secret"), AccountId::new("acme").expect("account"));
+        batch(items, unread, &Seal { sealer: &sealer, account: &account }, request_id)
+    }
+
     fn items(outcomes: &[Outcome]) -> Vec<Item> {
         outcomes.iter().map(|outcome| item(*outcome)).collect()
     }
@@ -139,13 +168,13 @@ mod tests {
         let invalid = Outcome::Rejected(Rejection::Invalid);
         let foreign = Outcome::Rejected(Rejection::AccountMismatch);
         let away = Outcome::Failed(Failure::LogAway);
-        let body = batch(items(&[Outcome::Accepted, Outcome::Duplicate]), None, "r").expect("taken");
+        let body = batch_of(items(&[Outcome::Accepted, Outcome::Duplicate]), None, "r").expect("taken");
         assert_eq!((body.status, body.accepted, body.duplicates, body.refused), (BatchStatus::Accepted, 1, 1, 0));
-        let body = batch(items(&[invalid, Outcome::Accepted, away]), None, "r").expect("taken");
+        let body = batch_of(items(&[invalid, Outcome::Accepted, away]), None, "r").expect("taken");
         assert_eq!((body.status, body.results.len()), (BatchStatus::Partial, 3));
         assert_eq!(body.results[2].status, ItemStatus::Retry);
 
-        let refusal = |outcomes: &[Outcome], unread| batch(items(outcomes), unread, "r").expect_err("refused").code;
+        let refusal = |outcomes: &[Outcome], unread| batch_of(items(outcomes), unread, "r").expect_err("refused").code;
         let status = |outcomes: &[Outcome]| refusal(outcomes, None).status().as_u16();
         assert_eq!(status(&[foreign, foreign]), 403);
         assert_eq!(status(&[foreign, invalid]), 400);
@@ -156,12 +185,12 @@ mod tests {
     #[test]
     fn what_was_not_read_is_one_more_line_or_the_problem() {
         let large = || Some(Problem::new(Code::BodyTooLarge, "too large"));
-        let body = batch(items(&[Outcome::Accepted]), large(), "r").expect("taken");
+        let body = batch_of(items(&[Outcome::Accepted]), large(), "r").expect("taken");
         assert_eq!((body.status, body.accepted, body.refused), (BatchStatus::Partial, 1, 1));
         assert_eq!((body.results[1].index, body.results[1].code.as_deref()), (1, Some("body_too_large")));
         let invalid = Outcome::Rejected(Rejection::Invalid);
-        assert_eq!(batch(items(&[invalid]), large(), "r").expect_err("refused").code, Code::BodyTooLarge);
-        let away = batch(items(&[Outcome::Failed(Failure::LogAway)]), large(), "r").expect_err("refused");
+        assert_eq!(batch_of(items(&[invalid]), large(), "r").expect_err("refused").code, Code::BodyTooLarge);
+        let away = batch_of(items(&[Outcome::Failed(Failure::LogAway)]), large(), "r").expect_err("refused");
         assert_eq!(away.code.status().as_u16(), 503, "sending it again in smaller pieces helps, but not now");
     }
 

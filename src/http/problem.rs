@@ -51,6 +51,10 @@ pub(super) enum Code {
     Internal,
     /// Something we need is away.
     Unavailable,
+    /// The event of a receipt is not stored yet.
+    NotCounted,
+    /// The account has too many questions under way.
+    Concurrent,
     /// Our deadline.
     Timeout,
     /// The first request with this Idempotency-Key still runs.
@@ -80,7 +84,8 @@ impl Code {
             Self::KeyInUse => StatusCode::CONFLICT,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::NotCounted => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Concurrent => StatusCode::TOO_MANY_REQUESTS,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Outcome(status, _) | Self::Framework(status) => status,
         }
@@ -105,6 +110,8 @@ impl Code {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Internal => "internal_error",
             Self::Unavailable => "unavailable",
+            Self::NotCounted => "not_counted",
+            Self::Concurrent => "concurrent",
             Self::Timeout => "timeout",
             Self::KeyInUse => "idempotency_key_in_use",
             Self::KeyReused => "idempotency_key_reused",
@@ -264,7 +271,7 @@ impl Problem {
         if let Some((name, value)) = more.header {
             headers.insert(name, value);
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_seconds()));
         }
         response

@@ -95,6 +95,12 @@ impl From<QueryError> for Problem {
         match error {
             QueryError::Cursor => Self::new(Code::InvalidCursor, "the cursor is not one this service gave"),
             QueryError::Window(error) => error.into(),
+            QueryError::Receipt => invalid_parameter("query", "receipt", error.to_string()),
+            QueryError::NotCounted => Self::new(Code::NotCounted, "the event of min_receipt is not stored yet"),
+            QueryError::Concurrent => Self::new(Code::Concurrent, error.to_string()),
+            QueryError::Topic => Self::new(Code::NotFound, error.to_string()),
+            QueryError::TimeZone => invalid_parameter("query", "time_zone", error.to_string()),
+            QueryError::TooManyEvents(_) => invalid_parameter("query", "group_by", error.to_string()),
             QueryError::Unavailable(cause) => {
                 tracing::warn!(cause = causes(&*cause), "a question was not answered");
                 Self::new(Code::Unavailable, "the answer cannot be read at the moment")

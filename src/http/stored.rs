@@ -6,8 +6,9 @@ use poem_openapi::Object;
 use serde::Serialize;
 
 use super::answer::ChannelBody;
+use super::fresh::AnsweredBy;
 use super::text::{FreeObject, Number, Rfc3339};
-use crate::query::StoredEvent;
+use crate::query::{EventsPage, StoredEvent};
 
 /// One stored event.
 #[derive(Debug, Object, Serialize)]
@@ -73,8 +74,29 @@ impl From<StoredEvent> for EventBody {
 #[oai(rename = "EventPage")]
 pub(super) struct PageBody {
     /// Newest first
-    pub(super) data: Vec<EventBody>,
+    data: Vec<EventBody>,
     /// Where the next page starts; null at the end
     #[oai(nullable)]
-    pub(super) next_cursor: Option<String>,
+    next_cursor: Option<String>,
+    /// Whatever was received before this time is listed; null until a first event was stored
+    #[oai(nullable)]
+    data_as_of: Option<Rfc3339>,
+    /// Seconds between then and the answer; null with `data_as_of`
+    #[oai(nullable, validator(minimum(value = "0")))]
+    lag_seconds: Option<f64>,
+    /// Which database answered
+    answered_by: AnsweredBy,
+}
+
+impl From<EventsPage> for PageBody {
+    fn from(page: EventsPage) -> Self {
+        let freshness = page.freshness;
+        Self {
+            data: page.events.into_iter().map(EventBody::from).collect(),
+            next_cursor: page.next_cursor,
+            data_as_of: freshness.data_as_of.map(Rfc3339),
+            lag_seconds: freshness.lag_seconds,
+            answered_by: freshness.into(),
+        }
+    }
 }

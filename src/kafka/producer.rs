@@ -94,6 +94,14 @@ impl Producer {
     /// # Errors
     /// [`ProducerError`] says what is missing.
     pub async fn probe(&self) -> Result<(), ProducerError> {
+        self.partitions().await.map(drop)
+    }
+
+    /// How many partitions the event topic has.
+    ///
+    /// # Errors
+    /// [`ProducerError`] says what is missing.
+    pub async fn partitions(&self) -> Result<i32, ProducerError> {
         if self.is_away() {
             return Err(ProducerError::Away);
         }
@@ -180,12 +188,14 @@ pub(super) fn make(config: &KafkaConfig, shared: &Arc<Shared>) -> Result<Inner, 
     settings::producer(config).create_with_context(Callbacks(Arc::clone(shared))).map_err(ProducerError::Settings)
 }
 
-/// Asks any broker about the topic; blocks, at most for `deadline`.
-pub(super) fn ask(inner: &Inner, topic: &str, deadline: Duration) -> Result<(), ProducerError> {
+/// Asks any broker about the topic and answers how many partitions it has; blocks, at most for `deadline`.
+pub(super) fn ask(inner: &Inner, topic: &str, deadline: Duration) -> Result<i32, ProducerError> {
     let metadata = inner.client().fetch_metadata(Some(topic), deadline).map_err(ProducerError::Metadata)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     match found {
-        Some(found) if found.partitions().iter().any(|partition| partition.leader() >= 0) => Ok(()),
+        Some(found) if found.partitions().iter().any(|partition| partition.leader() >= 0) => {
+            i32::try_from(found.partitions().len()).map_err(|_| ProducerError::NoTopic(topic.to_owned()))
+        }
         Some(found) if found.error().is_none() => Err(ProducerError::NoLeader(topic.to_owned())),
         _ => Err(ProducerError::NoTopic(topic.to_owned())),
     }

@@ -102,7 +102,7 @@ fn look_for_return(producer: &Producer, stall: &mut Stall) {
 fn probe(producer: &Producer, deadline: Duration) -> Result<(), ProducerError> {
     match ask(&producer.inner.load(), &producer.config.kafka_topic, deadline) {
         Err(ProducerError::NoTopic(_)) => Ok(()),
-        answer => answer,
+        answer => answer.map(drop),
     }
 }
 

@@ -5,11 +5,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::QueryError;
+use super::freshness::Freshness;
 use crate::domain::event::Channel;
 use crate::domain::id::{AccountId, EventId};
 use crate::domain::time::{SECOND, Timestamp};
 use crate::domain::window::WindowError;
-use crate::store::{ApiStore, EventFilter, Position, StoredEvent};
+use crate::store::{ApiStore, Database, EventFilter, Position, StoredEvent};
 
 /// Most events of a page.
 pub const MAX_PAGE: u16 = 250;
@@ -32,41 +33,48 @@ pub struct EventQuery {
     pub from: Option<Timestamp>,
     /// Last second.
     pub to: Option<Timestamp>,
+    /// Where the page starts: `next_cursor` of the page before.
+    pub cursor: Option<String>,
+    /// Who must answer; anyone by default.
+    pub database: Database,
 }
 
 /// A page and where it ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EventsPage {
     /// Newest first.
     pub events: Vec<StoredEvent>,
     /// Ask with it for the next page; `None` at the end.
     pub next_cursor: Option<String>,
+    /// How far it reaches.
+    pub freshness: Freshness,
 }
 
 pub(super) async fn page(
     store: &ApiStore,
     account: &AccountId,
     asked: &EventQuery,
-    cursor: Option<&str>,
     limit: u16,
+    now: Timestamp,
 ) -> Result<EventsPage, QueryError> {
     let limit = limit.clamp(1, MAX_PAGE);
-    let after = cursor.map(|text| read_cursor(text).ok_or(QueryError::Cursor)).transpose()?;
     // One more than asked tells whether there is a next page.
-    let mut events = store.events_page(account, &filter(asked)?, after.as_ref(), limit + 1).await?;
+    let seen = store.events_page(account, &filter(asked)?, limit + 1, asked.database).await?;
+    let freshness = Freshness::of(&seen, now);
+    let mut events = seen.value;
     let more = events.len() > usize::from(limit);
     events.truncate(usize::from(limit));
     let next_cursor =
         events.last().filter(|_| more).map(|last| write_cursor(last.event.timestamp, &last.event.event_id));
-    Ok(EventsPage { events, next_cursor })
+    Ok(EventsPage { events, next_cursor, freshness })
 }
 
 /// Whole seconds, both ends inclusive, as everywhere.
-fn filter(asked: &EventQuery) -> Result<EventFilter, WindowError> {
+fn filter(asked: &EventQuery) -> Result<EventFilter, QueryError> {
     let floor = |time: Timestamp| time.saturating_add_micros(-(time.micros() % SECOND));
     let (from, to) = (asked.from.map(floor), asked.to.map(floor));
     if from.zip(to).is_some_and(|(from, to)| from > to) {
-        return Err(WindowError::Reversed);
+        return Err(WindowError::Reversed.into());
     }
     Ok(EventFilter {
         event_name: asked.event_name.clone(),
@@ -75,6 +83,7 @@ fn filter(asked: &EventQuery) -> Result<EventFilter, WindowError> {
         source: asked.source.clone(),
         from,
         until: to.map(|to| to.saturating_add_micros(SECOND)),
+        after: asked.cursor.as_deref().map(|text| read_cursor(text).ok_or(QueryError::Cursor)).transpose()?,
     })
 }
 
@@ -125,6 +134,6 @@ mod tests {
         let filter = filter(&asked).expect("range");
         assert_eq!((filter.from, filter.until), (Some(at(1_000_000)), Some(at(2_000_000))));
         let reversed = EventQuery { from: Some(at(2_000_000)), to: Some(at(1_999_999)), ..EventQuery::default() };
-        assert_eq!(super::filter(&reversed), Err(WindowError::Reversed));
+        assert!(matches!(super::filter(&reversed), Err(QueryError::Window(WindowError::Reversed))));
     }
 }

@@ -1,41 +1,44 @@
-//! Summaries through two caches. Invariant: an answer is never served when it was computed more than 60 seconds ago, and
-//! however many ask for one key at once, this process loads it once.
+//! Summaries through two caches. Invariant: while Postgres answers, nobody is shown an answer that was computed more than 60
+//! seconds ago, and however many ask for one key at once, this process loads it once.
 //!
 //! 1. process cache: a second, so that a dashboard storm costs nothing;
 //! 2. Redis: 45 to 58 seconds, spread so that keys written together do not run out together; away, it is skipped. An answer
 //!    from here is taken while it is younger than a hundred times what it cost Postgres, so that a small account sees its
-//!    events at once and a large one costs Postgres at most a hundredth of its time;
-//! 3. Postgres; away, whatever Redis still holds is better than nothing.
+//!    events at once and a large one costs Postgres at most a hundredth of its time; near its end one of its readers renews it
+//!    in the background ([`Kept::is_due`]);
+//! 3. Postgres, within the account's share ([`Gate`]); away, the last answer Redis knows is shown and said to be stale.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moka::future::Cache as ProcessCache;
-use serde::{Deserialize, Serialize};
+use parking_lot::Mutex;
+use tokio_util::task::TaskTracker;
 
+use super::freshness::Freshness;
+use super::gate::Gate;
+use super::kept::Kept;
 use super::metrics::{self, Source};
 use super::{EventCount, QueryError, UserCount};
 use crate::cache::{Aged, Cache};
 use crate::config::QueryConfig;
 use crate::domain::id::AccountId;
-use crate::domain::time::{SECOND, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::domain::window::{BUCKET_SECONDS, Window, WindowError, bucket_of};
-use crate::store::{ApiStore, ReadError, SummaryRows};
+use crate::store::{ApiStore, Approximation, Database};
 
 /// Most users of one answer.
 pub const MAX_TOP: u16 = 100;
 
 /// How long the process keeps an answer.
-const PROCESS_TTL: Duration = Duration::from_secs(1);
+pub(super) const PROCESS_TTL: Duration = Duration::from_secs(1);
 
 /// What Redis returns must be younger, so that with [`PROCESS_TTL`] on top no answer is older than 60 s.
 const MAX_AGE: Duration = Duration::from_secs(59);
 
-/// An answer stays fresh for this many times what it cost.
-const FRESH_PER_COST: u32 = 100;
-
-/// Even a dear answer is computed anew after this time, before Redis forgets it.
-const MAX_FRESH: Duration = Duration::from_secs(45);
+/// Most answers this process renews in the background at the same time.
+const MAX_RENEWALS: usize = 64;
 
 /// Seconds of the default window.
 const DEFAULT_SECONDS: i64 = 86_400;
@@ -51,14 +54,16 @@ pub struct Summary {
     pub total_events: u64,
     /// By name, most frequent first, at most 1,000 names.
     pub counts: Vec<EventCount>,
-    /// Most active users, most active first.
-    pub top_users: Vec<UserCount>,
-    /// Everything received before this time is counted; `None` until anything was stored.
-    pub data_as_of: Option<Timestamp>,
-    /// Seconds between `data_as_of` and now.
-    pub lag_seconds: Option<f64>,
+    /// Most active users, most active first; `None` when they cannot be told.
+    pub top_users: Option<Vec<UserCount>>,
+    /// How far top users may be from the truth; `None` when they were counted.
+    pub approximation: Option<Approximation>,
+    /// How far it reaches.
+    pub freshness: Freshness,
     /// When Postgres was asked.
     pub computed_at: Timestamp,
+    /// Whether it is older than it should be, because Postgres is away.
+    pub stale: bool,
 }
 
 /// The window of the times asked for. Without `to` it ends with the current 15-minute bucket, without `from` it starts with the
@@ -81,32 +86,44 @@ pub(super) fn window(
     Window::new(start, end, if default { max_seconds.max(DEFAULT_SECONDS + 2 * BUCKET_SECONDS) } else { max_seconds })
 }
 
-/// The part of an answer that is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Kept {
-    total: u64,
-    counts: Vec<(String, u64)>,
-    users: Vec<(String, u64)>,
-    as_of: Option<i64>,
-    cost_micros: u64,
+/// What one answer is kept under.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    account: AccountId,
+    window: Window,
+    top: u16,
 }
 
-type Key = (AccountId, Window, u16);
+type Answer = Arc<Aged<Kept>>;
 
+/// Answers with the caches in front.
 pub(super) struct Summaries {
+    process: ProcessCache<Key, Answer>,
+    loader: Arc<Loader>,
+    renewals: TaskTracker,
+}
+
+/// What it takes to find an answer that the process does not have.
+struct Loader {
     store: ApiStore,
     redis: Cache,
-    process: ProcessCache<Key, Arc<Aged<Kept>>>,
+    gate: Arc<Gate>,
+    stale_for: Duration,
+    exact: u64,
+    renewing: Mutex<HashSet<Key>>,
 }
 
 impl Summaries {
-    pub(super) fn new(store: ApiStore, redis: Cache, config: &QueryConfig) -> Self {
+    pub(super) fn new(store: ApiStore, redis: Cache, gate: Arc<Gate>, config: &QueryConfig) -> Self {
         let process = ProcessCache::builder()
             .max_capacity(u64::from(config.summary_cache_mib) << 20)
-            .weigher(|_, kept: &Arc<Aged<Kept>>| kept.value.weight())
+            .weigher(|_, kept: &Answer| kept.value.weight())
             .time_to_live(PROCESS_TTL)
             .build();
-        Self { store, redis, process }
+        let stale_for = Duration::from_secs(config.summary_stale_seconds);
+        let loader =
+            Loader { store, redis, gate, stale_for, exact: u64::from(config.exact_events), renewing: Mutex::default() };
+        Self { process, loader: Arc::new(loader), renewals: TaskTracker::new() }
     }
 
     pub(super) async fn get(
@@ -116,95 +133,116 @@ impl Summaries {
         top: u16,
         now: Timestamp,
     ) -> Result<Summary, QueryError> {
-        let top = top.min(MAX_TOP);
-        let key = (account.clone(), window, top);
-        let entry = self.process.entry(key).or_try_insert_with(self.load(account, window, top, now)).await?;
+        let key = Key { account: account.clone(), window, top: top.min(MAX_TOP) };
+        let load = self.load(key.clone(), now);
+        let entry = self.process.entry(key).or_try_insert_with(load).await.map_err(|error| (*error).clone())?;
         if !entry.is_fresh() {
             metrics::answered(Source::Process);
         }
         Ok(entry.into_value().answer(account, window, now))
     }
 
-    /// Runs in one caller at a time for a key; the others wait for it. When that caller goes away, another takes over.
-    async fn load(
+    /// Past both caches, from the primary.
+    pub(super) async fn get_now(
         &self,
         account: &AccountId,
         window: Window,
         top: u16,
         now: Timestamp,
-    ) -> Result<Arc<Aged<Kept>>, ReadError> {
-        let what = format!("summary:{}:{}:{top}", window.from_seconds(), window.to_seconds());
-        let key = self.redis.key(account, &what);
-        let held = self.redis.get::<Kept>(&key).await.filter(|kept| kept.age(now) < MAX_AGE);
-        if let Some(kept) = held.as_ref().filter(|kept| kept.age(now) < kept.value.fresh_for()) {
-            metrics::answered(Source::Redis);
-            return Ok(Arc::new(kept.clone()));
+    ) -> Result<Summary, QueryError> {
+        let key = Key { account: account.clone(), window, top: top.min(MAX_TOP) };
+        let computed = self.loader.compute(&key, Database::Primary, now).await;
+        Ok(computed?.answer(account, window, now))
+    }
+
+    /// Runs in one caller at a time for a key; the others wait for it. When that caller goes away, another takes over.
+    async fn load(&self, key: Key, now: Timestamp) -> Result<Answer, QueryError> {
+        let held = self.loader.held(&key, now).await;
+        let Some(held) = held.filter(|held| held.age(now) < held.value.fresh_for()) else {
+            return self.loader.compute_or_stale(&key, now).await;
+        };
+        metrics::answered(Source::Redis);
+        if held.value.is_due(held.age(now), 1.0 - rand::random::<f64>()) {
+            self.renew(key, now);
         }
+        Ok(Arc::new(held))
+    }
+
+    /// Computes an answer in the background, once a key; it ends within the deadlines of its parts.
+    fn renew(&self, key: Key, now: Timestamp) {
+        let mut renewing = self.loader.renewing.lock();
+        if renewing.len() >= MAX_RENEWALS || !renewing.insert(key.clone()) {
+            return;
+        }
+        drop(renewing);
+        let loader = Arc::clone(&self.loader);
+        let renewal = Renewal { loader, key };
+        self.renewals.spawn(async move {
+            // Nobody waits for it: a failure shows in the metrics, and the next reader loads.
+            if renewal.loader.compute(&renewal.key, Database::Usual, now).await.is_ok() {
+                metrics::renewed();
+            }
+        });
+    }
+}
+
+/// A renewal under way; no longer when dropped.
+struct Renewal {
+    loader: Arc<Loader>,
+    key: Key,
+}
+
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        self.loader.renewing.lock().remove(&self.key);
+    }
+}
+
+impl Loader {
+    async fn held(&self, key: &Key, now: Timestamp) -> Option<Aged<Kept>> {
+        self.redis.get::<Kept>(&self.name("summary", key)).await.filter(|kept| kept.age(now) < MAX_AGE)
+    }
+
+    async fn compute(&self, key: &Key, database: Database, now: Timestamp) -> Result<Answer, QueryError> {
+        let permit = self.gate.enter(&key.account).await?;
         let asked = Instant::now();
-        match (self.store.summary(account, window, top).await, held) {
-            (Ok(rows), _) => {
-                metrics::answered(Source::Postgres);
-                // Aged from before the question, so that the time Postgres took counts as age.
-                let kept = Arc::new(Aged { computed_at: now.micros(), value: Kept::new(rows, asked.elapsed()) });
-                self.redis.put(&key, &*kept, ttl()).await;
-                Ok(kept)
-            }
-            (Err(ReadError::Unavailable(_)), Some(held)) => {
-                metrics::answered(Source::Stale);
-                Ok(Arc::new(held))
-            }
-            (Err(error), _) => {
-                metrics::answered(Source::Nobody);
-                Err(error)
-            }
-        }
+        let seen = self.store.summary(&key.account, key.window, (key.top, self.exact), database).await?;
+        drop(permit);
+        metrics::answered(Source::Postgres);
+        // Aged from before the question, so that the time Postgres took counts as age.
+        let kept = Arc::new(Aged { computed_at: now.micros(), value: Kept::new(seen, asked.elapsed()) });
+        self.redis.put(&self.name("summary", key), &*kept, ttl()).await;
+        self.redis.put(&self.name("summary-last", key), &*kept, self.stale_for).await;
+        Ok(kept)
+    }
+
+    /// A second copy lives longer, for the time when Postgres is away.
+    async fn compute_or_stale(&self, key: &Key, now: Timestamp) -> Result<Answer, QueryError> {
+        let error = match self.compute(key, Database::Usual, now).await {
+            Ok(kept) => return Ok(kept),
+            Err(error) => error,
+        };
+        let last = match error {
+            QueryError::Unavailable(_) => self.redis.get::<Kept>(&self.name("summary-last", key)).await,
+            _ => None,
+        };
+        let Some(mut last) = last.filter(|last| last.age(now) < self.stale_for) else {
+            metrics::answered(Source::Nobody);
+            return Err(error);
+        };
+        metrics::answered(Source::Stale);
+        last.value.stale = true;
+        Ok(Arc::new(last))
+    }
+
+    fn name(&self, kind: &str, Key { account, window, top }: &Key) -> String {
+        let what = format!("{kind}:{}:{}:{top}", window.from_seconds(), window.to_seconds());
+        self.redis.key(account, &what)
     }
 }
 
 fn ttl() -> Duration {
     Duration::from_millis(rand::random_range(45_000..=58_000))
-}
-
-impl Kept {
-    fn new(rows: SummaryRows, cost: Duration) -> Self {
-        Self {
-            total: rows.total_events,
-            counts: rows.counts.into_iter().map(|count| (count.event_name, count.events)).collect(),
-            users: rows.top_users.into_iter().map(|user| (user.user_id, user.events)).collect(),
-            as_of: rows.data_as_of.map(Timestamp::micros),
-            cost_micros: u64::try_from(cost.as_micros()).unwrap_or(u64::MAX),
-        }
-    }
-
-    fn fresh_for(&self) -> Duration {
-        Duration::from_micros(self.cost_micros).saturating_mul(FRESH_PER_COST).clamp(PROCESS_TTL, MAX_FRESH)
-    }
-
-    fn weight(&self) -> u32 {
-        let texts = self.counts.iter().chain(&self.users).map(|(text, _)| text.len() + 40).sum::<usize>();
-        u32::try_from(texts + 400).unwrap_or(u32::MAX)
-    }
-}
-
-impl Aged<Kept> {
-    fn answer(&self, account: &AccountId, window: Window, now: Timestamp) -> Summary {
-        let kept = &self.value;
-        let data_as_of = kept.as_of.and_then(|micros| Timestamp::from_micros(micros).ok());
-        Summary {
-            account_id: account.clone(),
-            window,
-            total_events: kept.total,
-            counts: pairs(&kept.counts, |event_name, events| EventCount { event_name, events }),
-            top_users: pairs(&kept.users, |user_id, events| UserCount { user_id, events }),
-            data_as_of,
-            lag_seconds: data_as_of.map(|as_of| now.micros_since(as_of).max(0) as f64 / SECOND as f64),
-            computed_at: Timestamp::from_micros(self.computed_at).unwrap_or(now),
-        }
-    }
-}
-
-fn pairs<T>(kept: &[(String, u64)], make: impl Fn(String, u64) -> T) -> Vec<T> {
-    kept.iter().map(|(text, events)| make(text.clone(), *events)).collect()
 }
 
 #[cfg(test)]
@@ -236,25 +274,5 @@ mod tests {
         assert_eq!((to.from_seconds(), to.to_seconds()), (13_601, 100_000));
         assert_eq!(window(Some(at(0)), None), Err(WindowError::TooLong(86_400)));
         assert_eq!(window(Some(at(20)), Some(at(10))), Err(WindowError::Reversed));
-    }
-
-    #[test]
-    fn a_dear_answer_stays_fresh_longer_than_a_cheap_one() {
-        let fresh_for = |cost| {
-            let rows = SummaryRows { total_events: 0, counts: vec![], top_users: vec![], data_as_of: None };
-            Kept::new(rows, Duration::from_millis(cost)).fresh_for()
-        };
-        assert_eq!(fresh_for(2), Duration::from_secs(1));
-        assert_eq!(fresh_for(100), Duration::from_secs(10));
-        assert_eq!(fresh_for(5_000), Duration::from_secs(45));
-    }
-
-    #[test]
-    fn lag_is_told_at_the_time_of_the_answer() {
-        let value = Kept { total: 0, counts: vec![], users: vec![], as_of: Some((NOW - 5) * SECOND), cost_micros: 0 };
-        let account = AccountId::new("a").expect("account");
-        let window = Window::last(60, at(NOW));
-        let summary = Aged { computed_at: NOW * SECOND, value }.answer(&account, window, at(NOW + 2));
-        assert_eq!(summary.lag_seconds, Some(7.0));
     }
 }

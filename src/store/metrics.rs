@@ -3,11 +3,11 @@
 use std::sync::LazyLock;
 use std::time::Instant;
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
 
 use super::error::{ReadError, WriteError};
 use super::worker_store::Written;
-use crate::telemetry::metrics::{histogram, histogram_vec, int_counter_vec};
+use crate::telemetry::metrics::{histogram, histogram_vec, int_counter, int_counter_vec, int_gauge_vec};
 
 static WRITE_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
     histogram(
@@ -39,6 +39,29 @@ static POOL_WAIT: LazyLock<HistogramVec> = LazyLock::new(|| {
         "Time until a call had a connection, by pool. Rising: raise WEIR_DB_API_CONNECTIONS or WEIR_WORKER_CONCURRENCY, or look at Postgres.",
         &[0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0],
         &["pool"],
+    )
+});
+
+static FALLBACKS: LazyLock<IntCounter> = LazyLock::new(|| {
+    int_counter(
+        "weir_store_replica_fallbacks_total",
+        "Reads that found the replica of DATABASE_READ_URL away and went to the primary. Look at the replica.",
+    )
+});
+
+static PARTITION_ROWS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    int_gauge_vec(
+        "weir_store_partition_rows",
+        "Rows inserted, updated and read by partition since Postgres's statistics began. One that runs ahead holds a whale.",
+        &["partition", "operation"],
+    )
+});
+
+static PARTITION_BYTES: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    int_gauge_vec(
+        "weir_store_partition_bytes",
+        "Size of each partition with its indexes. One that runs ahead holds a whale.",
+        &["partition"],
     )
 });
 
@@ -89,4 +112,18 @@ pub(super) fn read_failed(error: &ReadError) {
         ReadError::Broken(_) => "broken",
     };
     ERRORS.with_label_values(&[meaning]).inc();
+}
+
+/// Files a read that the replica did not serve; at most a few a rest, because the reads after it do not ask it.
+pub(super) fn fell_back() {
+    FALLBACKS.inc();
+    tracing::warn!("the read replica is away; reads go to the primary");
+}
+
+/// Files what a partition has cost: rows inserted, updated and read, and bytes.
+pub(super) fn partition(name: &str, rows: [i64; 3], bytes: i64) {
+    for (operation, rows) in ["inserted", "updated", "read"].into_iter().zip(rows) {
+        PARTITION_ROWS.with_label_values(&[name, operation]).set(rows);
+    }
+    PARTITION_BYTES.with_label_values(&[name]).set(bytes);
 }

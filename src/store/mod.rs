@@ -7,6 +7,7 @@
 //! | make the schema | [`migrate`] |
 //! | write a batch (worker) | [`worker_store`], `write/` |
 //! | read one account (API) | [`api_store`], `read/` |
+//! | choose the primary or a replica | `replica` |
 //! | hold connections to their deadlines | `lease` |
 //! | say what a failure means | [`error`] |
 
@@ -16,12 +17,24 @@ mod fail_point;
 mod lease;
 mod metrics;
 pub mod migrate;
+mod partitions;
 mod read;
+mod replica;
+mod sketch;
 mod sql_error;
 pub mod worker_store;
 mod write;
 
-pub use api_store::{ApiStore, EventCount, EventFilter, Position, StoredEvent, SummaryRows, UserCount};
+/// The statements of readers by name, so that tests can ask Postgres what they cost.
+pub fn statements() -> [(&'static str, &'static str); 5] {
+    read::statements()
+}
+
+pub use api_store::{
+    ApiStore, Approximation, DeadRow, EventCount, EventFilter, Group, GroupBy, Measured, MetricsFilter, MetricsRows,
+    MinuteCount, NextOffset, Position, Seen, StoredEvent, SummaryRows, TraceRows, UserCount,
+};
 pub use error::{Cause, ReadError, WriteError};
 pub use migrate::{MigrateError, migrate};
-pub use worker_store::{EventSink, Progress, WorkerStore, Written};
+pub use replica::Database;
+pub use worker_store::{Bucket, EventSink, Progress, SetAside, WorkerStore, Written};

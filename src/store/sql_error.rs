@@ -59,6 +59,19 @@ impl WriteError {
     }
 }
 
+impl ReadError {
+    /// Whether another database may know the answer: the one that was asked is away, not slow.
+    pub(super) fn is_absence(&self) -> bool {
+        let Self::Unavailable(cause) = self else { return false };
+        match cause.downcast_ref::<Error>() {
+            // 57014: the statement took too long; it would there, too.
+            Some(Error::Database(refusal)) => refusal.code().is_none_or(|state| state != "57014"),
+            Some(_) => true,
+            None => false,
+        }
+    }
+}
+
 impl From<DeadlinePassed> for WriteError {
     fn from(passed: DeadlinePassed) -> Self {
         Self::Transient(Cause::from(passed))

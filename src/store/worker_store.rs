@@ -9,6 +9,8 @@ use sqlx::postgres::PgPool;
 use super::error::{Cause, WriteError};
 use super::fail_point::FailPoint;
 use super::lease::{self, Lease};
+pub use super::write::{Bucket, SetAside};
+
 use super::{metrics, write};
 use crate::config::{DatabaseConfig, WorkerConfig};
 use crate::domain::event::Event;
@@ -16,6 +18,12 @@ use crate::domain::time::Timestamp;
 
 /// How long [`WorkerStore::probe`] waits.
 const PROBE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How long a look at all counts or the build of one bucket may take; nobody waits for it.
+const BUILD_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Most buckets of one look at all counts.
+const MAX_STALE: i64 = 10_000;
 
 /// How far one partition of the log is settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +61,12 @@ pub trait EventSink: Send + Sync {
         batch: &'a [Event<'a>],
         progress: &'a [Progress],
     ) -> BoxFuture<'a, Result<Written, WriteError>>;
+
+    /// Indexes records whose dead letters are acknowledged; those that are indexed already stay as they are.
+    ///
+    /// # Errors
+    /// As [`EventSink::write`].
+    fn index<'a>(&'a self, letters: &'a [SetAside]) -> BoxFuture<'a, Result<(), WriteError>>;
 }
 
 /// Writes batches as `weir_worker`. Cheap to clone.
@@ -64,13 +78,14 @@ pub struct WorkerStore {
 }
 
 impl WorkerStore {
-    /// Makes the pool; the first use connects. One connection a concurrent write, and one for progress and probes.
+    /// Makes the pool; the first use connects. One connection a concurrent write, one for progress and
+    /// probes, and one for sketches.
     ///
     /// # Errors
     /// When `DATABASE_WORKER_URL` is absent or cannot be parsed.
     pub fn open(database: &DatabaseConfig, worker: &WorkerConfig) -> Result<Self, Cause> {
         let url = database.database_worker_url.as_ref().ok_or("DATABASE_WORKER_URL must be set")?;
-        let connections = u32::try_from(worker.worker_concurrency)?.saturating_add(1);
+        let connections = u32::try_from(worker.worker_concurrency)?.saturating_add(2);
         let limit = database.write_timeout();
         let pool = lease::pool(url, "weir-worker", connections, limit)?;
         let fail_point = worker.fail_point.as_deref().map(FailPoint::parse).transpose()?.map(Arc::new);
@@ -91,6 +106,45 @@ impl WorkerStore {
             let mut lease = Lease::take(&self.pool).await?;
             let noted = write::progress(&mut lease, progress).await;
             lease.settle(noted)
+        })
+        .await
+    }
+
+    /// Buckets among `asked` that hold at least `least` events and whose sketches have not seen exactly those.
+    ///
+    /// # Errors
+    /// As [`EventSink::write`].
+    pub async fn stale_among(&self, asked: &[Bucket], least: i64) -> Result<Vec<Bucket>, WriteError> {
+        lease::within(self.limit, async {
+            let mut lease = Lease::take(&self.pool).await?;
+            let found = write::stale_of(&mut lease, asked, least).await;
+            lease.settle(found)
+        })
+        .await
+    }
+
+    /// Such buckets among all that are kept, the newest [`MAX_STALE`]; reads all counts.
+    ///
+    /// # Errors
+    /// As [`EventSink::write`].
+    pub async fn stale_buckets(&self, least: i64) -> Result<Vec<Bucket>, WriteError> {
+        lease::within(BUILD_DEADLINE, async {
+            let mut lease = Lease::take(&self.pool).await?;
+            let found = write::stale(&mut lease, least, MAX_STALE).await;
+            lease.settle(found)
+        })
+        .await
+    }
+
+    /// Builds the sketches of a bucket anew from its events.
+    ///
+    /// # Errors
+    /// As [`EventSink::write`].
+    pub async fn build_sketches(&self, bucket: &Bucket) -> Result<(), WriteError> {
+        lease::within(BUILD_DEADLINE, async {
+            let mut lease = Lease::take(&self.pool).await?;
+            let built = write::build(&mut lease, bucket).await;
+            lease.settle(built)
         })
         .await
     }
@@ -132,5 +186,13 @@ impl EventSink for WorkerStore {
             metrics::write_ended(timer, &result);
             result
         })
+    }
+
+    fn index<'a>(&'a self, letters: &'a [SetAside]) -> BoxFuture<'a, Result<(), WriteError>> {
+        Box::pin(lease::within(self.limit, async {
+            let mut lease = Lease::take(&self.pool).await?;
+            let indexed = write::index(&mut lease, letters).await;
+            lease.settle(indexed)
+        }))
     }
 }

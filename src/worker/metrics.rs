@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::alarm::Change;
 use crate::domain::event::Event;
@@ -11,13 +11,28 @@ use crate::domain::outcome::DeadReason;
 use crate::domain::time::Timestamp;
 use crate::kafka::{Partition, PublishError};
 use crate::store::Written;
-use crate::telemetry::metrics::{histogram, int_counter_vec, int_gauge, int_gauge_vec};
+use crate::telemetry::metrics::{histogram, int_counter, int_counter_vec, int_gauge, int_gauge_vec};
 
 static BATCH_EVENTS: LazyLock<Histogram> = LazyLock::new(|| {
     histogram(
         "weir_worker_batch_events",
         "Events of one write. Small under load: raise WEIR_WORKER_BATCH_MS; always at the cap: the worker is behind.",
         &[1.0, 5.0, 10.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 20_000.0],
+    )
+});
+
+static SKETCH_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    histogram(
+        "weir_worker_sketch_seconds",
+        "Time to build the sketches of one bucket. Seconds: an account sends a great deal in 15 minutes.",
+        &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0],
+    )
+});
+
+static UNCOUNTED: LazyLock<IntCounter> = LazyLock::new(|| {
+    int_counter(
+        "weir_worker_uncounted_total",
+        "Events the live counters left out because too many names waited for Redis; they are right again within minutes.",
     )
 });
 
@@ -174,6 +189,16 @@ pub(super) fn retry(class: Retry) {
         Retry::DeadLetter => "dead_letter",
     };
     RETRIES.with_label_values(&[class]).inc();
+}
+
+/// Files the build of one bucket's sketches.
+pub(super) fn sketched(cost: std::time::Duration) {
+    SKETCH_SECONDS.observe(cost.as_secs_f64());
+}
+
+/// Files an event that the live counters left out.
+pub(super) fn uncounted() {
+    UNCOUNTED.inc();
 }
 
 pub(super) fn dead_lettered(reason: DeadReason) {

@@ -10,10 +10,12 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Flow, Limits, Room, is_bulk};
+use super::keeper::Keeper;
 use super::line::Line;
 use super::metrics;
 use super::patience::Patience;
 use super::strand::Weights;
+use super::tally::Tally;
 use super::touch;
 use super::write::{Batch, Slot, Verdict, Writer, WriterSettings};
 
@@ -105,6 +107,20 @@ impl Worker {
     #[must_use]
     pub fn weighing(mut self, weights: Weights) -> Self {
         self.line.weigh(weights);
+        self
+    }
+
+    /// Counts what is stored into the live counters.
+    #[must_use]
+    pub fn counting(self, tally: Arc<Tally>) -> Self {
+        self.writer.count_into(tally);
+        self
+    }
+
+    /// Has the sketches of what is stored kept up to date.
+    #[must_use]
+    pub fn sketching(self, keeper: Arc<Keeper>) -> Self {
+        self.writer.sketch_with(keeper);
         self
     }
 

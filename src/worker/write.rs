@@ -13,7 +13,7 @@
 //! dead-letter topic that is away holds the partitions with bad records and no other.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -22,15 +22,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::alarm::Alarm;
 use super::batch::Part;
+use super::keeper::Keeper;
 use super::load::Load;
 use super::metrics::{self, Retry};
 use super::pace::{LATE_BEFORE_HALVING, Pace};
 use super::patience::Patience;
+use super::tally::Tally;
 use crate::dlq::{DeadLetter, DeadLetters, Stage};
 use crate::domain::event::Event;
+use crate::domain::id::EventId;
 use crate::domain::outcome::DeadReason;
+use crate::domain::receipt::Receipt;
 use crate::domain::time::Timestamp;
-use crate::store::{EventSink, Progress, WriteError};
+use crate::kafka::Placement;
+use crate::store::{EventSink, Progress, SetAside, WriteError};
 
 /// How a batch ended.
 #[derive(Debug)]
@@ -83,6 +88,8 @@ pub struct Writer {
     settings: WriterSettings,
     pace: Pace,
     alarm: Mutex<Alarm>,
+    tally: OnceLock<Arc<Tally>>,
+    keeper: OnceLock<Arc<Keeper>>,
 }
 
 /// An event that Postgres refuses on its own.
@@ -123,7 +130,7 @@ impl Writer {
     /// A writer into `sink` that sets aside by `dead`.
     pub fn new(sink: Arc<dyn EventSink>, dead: DeadLetters, settings: WriterSettings) -> Self {
         let (slots, pace) = (Arc::new(Semaphore::new(settings.concurrency)), Pace::new(settings.events));
-        Self { sink, dead, slots, settings, pace, alarm: Mutex::default() }
+        Self { sink, dead, slots, settings, pace, alarm: Mutex::default(), tally: OnceLock::new(), keeper: OnceLock::new() }
     }
 
     /// Most events that Postgres takes in time just now.
@@ -140,6 +147,16 @@ impl Writer {
         if let Some(change) = self.alarm.lock().note(records, dead, now.unix_seconds()) {
             metrics::alarm(change);
         }
+    }
+
+    /// Counts what is stored from now on; the first tally stays.
+    pub fn count_into(&self, tally: Arc<Tally>) {
+        self.tally.get_or_init(|| tally);
+    }
+
+    /// Tells of what is stored from now on; the first keeper stays.
+    pub fn sketch_with(&self, keeper: Arc<Keeper>) {
+        self.keeper.get_or_init(|| keeper);
     }
 
     /// A slot for the first attempt of a batch, if one is free: whoever forms batches waits for one, so that batches grow while
@@ -241,7 +258,14 @@ impl Writer {
             let in_time = outcome.as_ref().is_ok_and(|done| !done.as_ref().is_err_and(WriteError::is_late));
             match outcome {
                 Ok(Ok(written)) => {
-                    metrics::stored(events, &written, Timestamp::now());
+                    let now = Timestamp::now();
+                    metrics::stored(events, &written, now);
+                    if let Some(tally) = self.tally.get() {
+                        tally.add(events, &written, now);
+                    }
+                    if let Some(keeper) = self.keeper.get() {
+                        keeper.add(events, &written);
+                    }
                     self.pace.done(events.len());
                     return Ok(());
                 }
@@ -300,7 +324,7 @@ impl Writer {
         suspects
     }
 
-    /// Publishes dead letters until each is acknowledged.
+    /// Publishes dead letters until each is acknowledged, and indexes them.
     async fn set_aside(&self, mut letters: Vec<DeadLetter<'_>>) {
         let mut failures = 0;
         if let Some(first) = letters.first() {
@@ -315,9 +339,11 @@ impl Writer {
             let results = self.dead.send(&letters).await;
             let mut trouble = None;
             let mut results = results.into_iter();
+            let mut placed = Vec::new();
             letters.retain(|letter| match results.next() {
-                Some(Ok(_)) => {
+                Some(Ok(placement)) => {
                     metrics::dead_lettered(letter.reason);
+                    placed.push(entry(letter, placement));
                     false
                 }
                 Some(Err(error)) => {
@@ -326,6 +352,7 @@ impl Writer {
                 }
                 None => true,
             });
+            self.index(&placed).await;
             if let Some(error) = trouble {
                 metrics::dead_letter_trouble(&error, letters.len(), failures);
             }
@@ -334,5 +361,42 @@ impl Writer {
                 failures = failures.saturating_add(1);
             }
         }
+    }
+
+    /// Through all passing trouble: a settled record that is neither stored nor indexed could not be traced.
+    async fn index(&self, letters: &[SetAside]) {
+        let mut failures = 0;
+        while !letters.is_empty() {
+            match tokio::time::timeout(self.settings.deadline, self.sink.index(letters)).await {
+                Ok(Ok(())) => return,
+                // The letters themselves are safe; an index that refuses them must not hold the log up.
+                Ok(Err(error @ WriteError::Data(_))) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "dead letters cannot be indexed");
+                    return;
+                }
+                Ok(Err(WriteError::Schema(cause))) => metrics::schema_trouble(&*cause, failures),
+                Ok(Err(WriteError::Transient(cause))) => metrics::passing_trouble(&*cause, failures),
+                Err(late) => metrics::passing_trouble(&late, failures),
+            }
+            self.settings.patience.pause(failures).await;
+            failures = failures.saturating_add(1);
+        }
+    }
+}
+
+fn entry(letter: &DeadLetter<'_>, placement: Placement) -> SetAside {
+    let origin = letter.origin;
+    let event_id = origin.header("event_id").and_then(|id| EventId::new(std::str::from_utf8(id).ok()?).ok());
+    SetAside {
+        account: letter.account.cloned(),
+        origin: Receipt { topic: Arc::clone(&origin.topic), partition: origin.partition, offset: origin.offset },
+        event_id,
+        reason: letter.reason.code(),
+        stage: letter.stage.name(),
+        tries: letter.tries,
+        detail: letter.detail.to_owned(),
+        first_failed_at: letter.first_failed_at,
+        letter_partition: placement.partition,
+        letter_offset: Some(placement.offset),
     }
 }

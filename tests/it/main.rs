@@ -12,6 +12,7 @@ mod path;
 mod process;
 mod prometheus;
 mod query;
+mod reads;
 mod repeats;
 mod scaling;
 mod shapes;

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use weir::config::Secret;
 use weir::domain::event::Event;
 use weir::domain::window::Window;
-use weir::query::{EventQuery, QueryError};
+use weir::query::{Database, EventQuery, QueryError};
 use weir::store::EventSink;
 
 use crate::stores::{BASE, Stores, account, at, event, eventually, own_postgres, own_redis};
@@ -37,18 +37,19 @@ async fn a_summary_is_a_plain_recount_whatever_its_edges() {
         let window = Window::new(at(BASE + from), at(BASE + to), 100_000).expect("window");
         let inside: Vec<_> =
             events.iter().filter(|event| (BASE + from..=BASE + to).contains(&event.timestamp.unix_seconds())).collect();
-        let summary = queries.summary(&account("acme"), window, 3, at(BASE)).await.expect("summary");
+        let summary = queries.summary(&account("acme"), (window, 3), Database::Usual, at(BASE)).await.expect("summary");
         assert_eq!(summary.total_events, inside.len() as u64, "{from}..={to}");
         for count in &summary.counts {
             let plain = inside.iter().filter(|event| event.event_name == count.event_name).count();
             assert_eq!(count.events, plain as u64, "{from}..={to} {}", count.event_name);
         }
         assert_eq!(summary.counts.iter().map(|count| count.events).sum::<u64>(), summary.total_events);
-        for user in &summary.top_users {
+        let top_users = summary.top_users.expect("counted");
+        for user in &top_users {
             let plain = inside.iter().filter(|event| event.user_id == user.user_id).count();
             assert_eq!(user.events, plain as u64, "{from}..={to} {}", user.user_id);
         }
-        assert!(summary.top_users.is_sorted_by(|left, right| left.events >= right.events));
+        assert!(top_users.is_sorted_by(|left, right| left.events >= right.events));
     }
     stores.finish().await;
 }
@@ -64,7 +65,7 @@ async fn a_storm_on_one_key_is_one_question() {
     let mut superuser = stores.superuser().await;
     sqlx::raw_sql("BEGIN; LOCK TABLE event_counts").execute(&mut superuser).await.expect("lock");
     let acme = account("acme");
-    let storm = join_all((0..300).map(|_| queries.summary(&acme, window, 10, at(BASE))));
+    let storm = join_all((0..300).map(|_| queries.summary(&acme, (window, 10), Database::Usual, at(BASE))));
     let unlock = async {
         let waiting = "SELECT count(*) FROM pg_stat_activity
                         WHERE datname = current_database() AND application_name = 'weir-api' AND wait_event_type = 'Lock'";
@@ -89,14 +90,24 @@ async fn another_process_finds_the_answer_in_redis() {
     let stores = Stores::new().await;
     stores.worker.write(&history("acme"), &[]).await.expect("write");
     let window = Window::new(at(BASE), at(BASE + 899), 1_000).expect("window");
-    let first = stores.queries().summary(&account("acme"), window, 10, at(BASE)).await.expect("from Postgres");
+    let first = stores
+        .queries()
+        .summary(&account("acme"), (window, 10), Database::Usual, at(BASE))
+        .await
+        .expect("from Postgres");
     stores.worker.write(&[event("acme", "new")], &[]).await.expect("write");
 
-    let kept = stores.queries().summary(&account("acme"), window, 10, at(BASE)).await.expect("from Redis");
+    let kept =
+        stores.queries().summary(&account("acme"), (window, 10), Database::Usual, at(BASE)).await.expect("from Redis");
     assert_eq!((kept.total_events, kept.computed_at), (first.total_events, at(BASE)));
-    let fresh = stores.queries().summary(&account("acme"), window, 10, at(BASE + 46)).await.expect("anew");
+    let fresh =
+        stores.queries().summary(&account("acme"), (window, 10), Database::Usual, at(BASE + 46)).await.expect("anew");
     assert_eq!((fresh.total_events, fresh.computed_at), (first.total_events + 1, at(BASE + 46)));
-    let other = stores.queries().summary(&account("other"), window, 10, at(BASE)).await.expect("another account");
+    let other = stores
+        .queries()
+        .summary(&account("other"), (window, 10), Database::Usual, at(BASE))
+        .await
+        .expect("another account");
     assert_eq!(other.total_events, 0);
     stores.finish().await;
 }
@@ -115,7 +126,12 @@ async fn without_redis_questions_are_answered_all_the_same() {
         let stores = &stores;
         async move {
             let window = Window::new(at(BASE + shift), at(BASE + shift + 899), 1_000).expect("window");
-            stores.queries().summary(&account("acme"), window, 10, at(BASE)).await.expect("summary").total_events
+            stores
+                .queries()
+                .summary(&account("acme"), (window, 10), Database::Usual, at(BASE))
+                .await
+                .expect("summary")
+                .total_events
         }
     };
     let expected = ask(0).await;
@@ -125,7 +141,7 @@ async fn without_redis_questions_are_answered_all_the_same() {
     let begun = Instant::now();
     for shift in 0..20 {
         let window = Window::new(at(BASE + shift), at(BASE + shift + 899), 1_000).expect("window");
-        queries.summary(&account("acme"), window, 10, at(BASE)).await.expect("summary");
+        queries.summary(&account("acme"), (window, 10), Database::Usual, at(BASE)).await.expect("summary");
     }
     // Twenty questions of two commands each would take 8 s if each waited for its own deadline.
     assert!(begun.elapsed() < Duration::from_secs(4), "took {:?}", begun.elapsed());
@@ -146,18 +162,23 @@ async fn without_postgres_kept_answers_still_serve_and_others_say_so() {
     let stores = Stores::on(&postgres, |config| config.database.db_read_timeout_ms = 500).await;
     stores.worker.write(&history("acme"), &[]).await.expect("write");
     let window = Window::new(at(BASE), at(BASE + 899), 1_000).expect("window");
-    let first = stores.queries().summary(&account("acme"), window, 10, at(BASE)).await.expect("summary");
+    let first =
+        stores.queries().summary(&account("acme"), (window, 10), Database::Usual, at(BASE)).await.expect("summary");
 
     postgres.pause();
-    let kept = stores.queries().summary(&account("acme"), window, 10, at(BASE + 30)).await.expect("from Redis");
+    let kept = stores
+        .queries()
+        .summary(&account("acme"), (window, 10), Database::Usual, at(BASE + 30))
+        .await
+        .expect("from Redis");
     assert_eq!(kept.total_events, first.total_events);
     let begun = Instant::now();
-    let unknown = stores.queries().summary(&account("acme"), window, 11, at(BASE)).await;
+    let unknown = stores.queries().summary(&account("acme"), (window, 11), Database::Usual, at(BASE)).await;
     assert!(matches!(unknown, Err(QueryError::Unavailable(_))), "{unknown:?}");
     assert!(begun.elapsed() < Duration::from_secs(2));
     postgres.resume();
     eventually("the store to answer", || async {
-        stores.queries().summary(&account("acme"), window, 11, at(BASE)).await.ok()
+        stores.queries().summary(&account("acme"), (window, 11), Database::Usual, at(BASE)).await.ok()
     })
     .await;
     stores.finish().await;
@@ -170,17 +191,17 @@ async fn pages_show_every_event_once_newest_first_while_events_come_in() {
     let mut events = history("acme");
     stores.worker.write(&events, &[]).await.expect("write");
     let queries = stores.queries();
-    let (mut seen, mut cursor) = (Vec::new(), None::<String>);
+    let (mut seen, mut asked) = (Vec::new(), EventQuery::default());
     loop {
-        let page = queries.events(&account("acme"), &EventQuery::default(), cursor.as_deref(), 7).await.expect("page");
+        let page = queries.events(&account("acme"), &asked, 7, at(BASE)).await.expect("page");
         seen.extend(page.events.into_iter().map(|stored| stored.event));
         let newer = Event { timestamp: at(BASE + 9_000), ..event("acme", &format!("late-{}", seen.len())) };
         stores.worker.write(&[newer], &[]).await.expect("write");
         let Some(next) = page.next_cursor else { break };
         // Another account's cursor is a place in time and opens nothing.
-        let foreign = queries.events(&account("other"), &EventQuery::default(), Some(&next), 7).await.expect("page");
+        asked.cursor = Some(next);
+        let foreign = queries.events(&account("other"), &asked, 7, at(BASE)).await.expect("page");
         assert!(foreign.events.is_empty());
-        cursor = Some(next);
     }
     events.sort_by(|left, right| (right.timestamp, &right.event_id).cmp(&(left.timestamp, &left.event_id)));
     assert_eq!(seen, events);
@@ -192,7 +213,7 @@ async fn pages_show_every_event_once_newest_first_while_events_come_in() {
         to: Some(at(BASE + 3_600)),
         ..EventQuery::default()
     };
-    let page = queries.events(&account("acme"), &asked, None, 250).await.expect("page");
+    let page = queries.events(&account("acme"), &asked, 250, at(BASE)).await.expect("page");
     let plain = events.iter().filter(|event| {
         event.event_name == "buy" && event.user_id == "user-2" && (event.timestamp.unix_seconds() - BASE).abs() <= 3_600
     });
@@ -200,7 +221,8 @@ async fn pages_show_every_event_once_newest_first_while_events_come_in() {
         page.events.into_iter().map(|stored| stored.event).collect::<Vec<_>>(),
         plain.cloned().collect::<Vec<_>>()
     );
-    let refused = queries.events(&account("acme"), &asked, Some("bm9wZQ"), 10).await;
+    let refused =
+        queries.events(&account("acme"), &EventQuery { cursor: Some("bm9wZQ".into()), ..asked }, 10, at(BASE)).await;
     assert!(matches!(refused, Err(QueryError::Cursor)), "{refused:?}");
     stores.finish().await;
 }

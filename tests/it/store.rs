@@ -8,9 +8,18 @@ use sqlx::{Connection, PgConnection};
 use weir::domain::event::{Channel, Event};
 use weir::domain::id::EventId;
 use weir::domain::time::Timestamp;
-use weir::store::{EventFilter, EventSink, Progress, WriteError};
+use weir::store::{Database, EventFilter, EventSink, Progress, StoredEvent, WriteError};
 
 use crate::stores::{BASE, DISAGREEMENTS, Stores, account, at, event, eventually, own_postgres};
+
+async fn read(stores: &Stores, name: &str, id: &EventId) -> Option<StoredEvent> {
+    stores.api.event(&account(name), id, Database::Usual).await.expect("read").value
+}
+
+async fn data_as_of(stores: &Stores) -> Option<Timestamp> {
+    let page = stores.api.events_page(&account("acme"), &EventFilter::default(), 1, Database::Usual).await;
+    page.expect("read").data_as_of
+}
 
 #[tokio::test]
 async fn an_event_comes_back_as_it_was_sent() {
@@ -31,12 +40,12 @@ async fn an_event_comes_back_as_it_was_sent() {
     stores.worker.write(&batch, &[]).await.expect("write");
 
     let id = EventId::new("full").expect("id");
-    let stored = stores.api.event(&account("acme"), &id).await.expect("read").expect("stored");
+    let stored = read(&stores, "acme", &id).await.expect("stored");
     assert_eq!(stored.event, full);
     assert!(stored.stored_at > full.received_at);
-    let bare = stores.api.event(&account("acme"), &batch[1].event_id).await.expect("read").expect("stored");
+    let bare = read(&stores, "acme", &batch[1].event_id).await.expect("stored");
     assert_eq!(bare.event, batch[1]);
-    assert_eq!(stores.api.event(&account("other"), &id).await.expect("read"), None);
+    assert_eq!(read(&stores, "other", &id).await, None);
     stores.finish().await;
 }
 
@@ -95,7 +104,8 @@ async fn the_api_login_sees_nothing_without_an_account_and_only_its_own_with_it(
     login.close().await.expect("close");
 
     let filter = EventFilter::default();
-    let page = stores.api.events_page(&account(hostile), &filter, None, 10).await.expect("hostile account");
+    let page =
+        stores.api.events_page(&account(hostile), &filter, 10, Database::Usual).await.expect("hostile account").value;
     assert_eq!(page.len(), 1);
     stores.finish().await;
 }
@@ -160,7 +170,7 @@ async fn progress_never_goes_back() {
         next_offset,
         record_time: at(seconds),
     };
-    let as_of = || async { stores.api.data_as_of(&account("acme")).await.expect("read") };
+    let as_of = || async { data_as_of(&stores).await };
     assert_eq!(as_of().await, None);
     stores.worker.write(&[event("acme", "1")], &[progress(0, 10, 100), progress(1, 5, 50)]).await.expect("write");
     assert_eq!(as_of().await, Some(at(50)));
@@ -209,7 +219,7 @@ async fn a_frozen_postgres_costs_a_deadline_and_nothing_else() {
     })
     .await;
     stores.worker.write(&[event("acme", "1")], &[]).await.expect("write");
-    stores.api.data_as_of(&account("acme")).await.expect("read");
+    data_as_of(&stores).await;
 
     postgres.pause();
     let begun = Instant::now();
@@ -217,7 +227,7 @@ async fn a_frozen_postgres_costs_a_deadline_and_nothing_else() {
     let (acme, all) = (account("acme"), EventFilter::default());
     for _ in 0..3 {
         let (write, read) =
-            tokio::join!(stores.worker.write(&batch, &[]), stores.api.events_page(&acme, &all, None, 1));
+            tokio::join!(stores.worker.write(&batch, &[]), stores.api.events_page(&acme, &all, 1, Database::Usual));
         assert!(matches!(write, Err(WriteError::Transient(_))), "{write:?}");
         assert!(matches!(read, Err(weir::store::ReadError::Unavailable(_))), "{read:?}");
     }

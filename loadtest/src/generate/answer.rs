@@ -70,11 +70,10 @@ fn item(spoken: &Spoken<'_>, journal: &Journal) -> io::Result<Item> {
     })
 }
 
-/// Takes `topic/partition/offset` apart.
+/// Takes `topic/partition/offset` apart, whatever follows it.
 fn split_receipt(receipt: &str) -> Option<(&str, i32, i64)> {
-    let (rest, offset) = receipt.rsplit_once('/')?;
-    let (topic, partition) = rest.rsplit_once('/')?;
-    Some((topic, partition.parse().ok()?, offset.parse().ok()?))
+    let mut parts = receipt.split('/');
+    Some((parts.next()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -94,7 +93,8 @@ mod tests {
 
     #[test]
     fn a_single_carries_its_receipt() {
-        let body = r#"{"status":"accepted","event_id":"e","partition":3,"offset":9,"receipt":"weir.events/3/9"}"#;
+        let body =
+            r#"{"status":"accepted","event_id":"e","partition":3,"offset":9,"receipt":"weir.events/3/9/c2VhbA/e/1"}"#;
         assert_eq!(read(202, body, 1), [placed(3, 9)]);
         assert_eq!(read(202, "{\"status\":\"accepted\"}", 1), [Item::Accepted(None)]);
     }

@@ -11,7 +11,7 @@ use super::super::beacon::BeaconCaller;
 use super::super::caller::{Caller, EventsWrite};
 use super::super::failure::{Failure, Write, WriteOnce};
 use super::super::media::Media;
-use super::super::outcome;
+use super::super::outcome::{self, Seal};
 use super::super::payload::{AnyEvents, BeaconEvents, ManyEvents, OneEvent, Raw};
 use super::super::problem::Problem;
 use super::super::repeatable::{Lasting, Repeatable, once};
@@ -148,7 +148,7 @@ impl IngestApi {
         let bytes = body.whole().await?;
         let call = call(&caller, sent_at.0);
         let items = caller.components.ingest.validate(&call, layout, &bytes).map_err(Problem::from)?;
-        let body = outcome::batch(items, None, &caller.context.request_id)?;
+        let body = outcome::batch(items, None, &seal(&caller), &caller.context.request_id)?;
         Ok(match body.status {
             BatchStatus::Accepted => Verdict::Sound(Reply(body)),
             BatchStatus::Partial => Verdict::Partial(Reply(body)),
@@ -182,10 +182,10 @@ async fn single(
         Item { outcome: Outcome::Accepted, event_id: Some(event_id), receipt: Some(receipt), .. } => {
             let reply = Reply(AcceptedBody {
                 status: ItemStatus::Accepted,
+                receipt: seal(&caller).of(&receipt, &event_id),
                 event_id: event_id.as_str().to_owned(),
                 partition: receipt.partition,
                 offset: receipt.offset,
-                receipt: receipt.to_string(),
                 request_id: caller.context.request_id.to_string(),
             });
             let stored = wait.is_some() && all_stored(&caller, &[event_id]).await;
@@ -240,12 +240,16 @@ async fn answer(
 ) -> Result<Batch, Problem> {
     let accepted = |item: &Item| item.event_id.clone().filter(|_| item.outcome == Outcome::Accepted);
     let ids: Vec<EventId> = if wait.is_some() { items.iter().filter_map(accepted).collect() } else { Vec::new() };
-    let body = outcome::batch(items, unread, &caller.context.request_id)?;
+    let body = outcome::batch(items, unread, &seal(caller), &caller.context.request_id)?;
     Ok(match body.status {
         BatchStatus::Partial => Batch::Partial(Reply(body)),
         BatchStatus::Accepted if wait.is_some() && all_stored(caller, &ids).await => Batch::Stored(Reply(body)),
         BatchStatus::Accepted => Batch::Accepted(Reply(body)),
     })
+}
+
+fn seal(caller: &Caller<EventsWrite>) -> Seal<'_> {
+    Seal { sealer: &caller.components.receipts, account: &caller.tenant.account_id }
 }
 
 fn call(caller: &Caller<EventsWrite>, sent_at: Option<Time>) -> Call {

@@ -3,17 +3,25 @@
 
 mod events;
 mod ingest;
+mod metrics;
 mod operations;
 mod summary;
 
 use poem_openapi::Tags;
 
 /// Every operation of the public listener.
-pub(super) type PublicApi = (ingest::IngestApi, events::EventsApi, summary::SummaryApi, operations::OperationsApi);
+pub(super) type PublicApi =
+    (ingest::IngestApi, events::EventsApi, summary::SummaryApi, metrics::MetricsApi, operations::OperationsApi);
 
 /// Every operation of the public listener, for routes and for the document.
 pub(super) fn public_api(health: crate::telemetry::health::Health) -> PublicApi {
-    (ingest::IngestApi, events::EventsApi, summary::SummaryApi, operations::OperationsApi { health })
+    (
+        ingest::IngestApi,
+        events::EventsApi,
+        summary::SummaryApi,
+        metrics::MetricsApi,
+        operations::OperationsApi { health },
+    )
 }
 
 pub(super) use operations::{health_answer, ready_answer};
@@ -27,6 +35,8 @@ enum Group {
     Events,
     /// Counts and top users
     Summaries,
+    /// One event name over time, and live counters
+    Metrics,
     /// Is it there, is it ready
     Operations,
 }

@@ -1,17 +1,18 @@
 //! Summaries. Invariant: an account is summed up for itself only.
 
 use poem_openapi::param::{Path, Query};
-use poem_openapi::{Object, OpenApi};
+use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::Serialize;
 
 use super::super::answer::Reply;
 use super::super::caller::{Caller, MetricsRead};
 use super::super::failure::{Failure, Read};
+use super::super::fresh::{AnsweredBy, wait_for};
 use super::super::problem::Problem;
 use super::super::text::{Rfc3339, Time};
 use super::Group;
-use crate::domain::time::Timestamp;
-use crate::query::{EventCount, Summary, UserCount};
+use crate::domain::time::{SECOND, Timestamp};
+use crate::query::{Database, EventCount, Summary, UserCount};
 
 /// `GET /v1/accounts/{account_id}/summary` and its alias.
 pub(in super::super) struct SummaryApi;
@@ -48,7 +49,7 @@ struct UserBody {
 
 /// Counts and top users of one account.
 #[derive(Debug, Object, Serialize)]
-#[oai(rename = "Summary")]
+#[oai(rename = "Summary", skip_serializing_if_is_none)]
 struct SummaryBody {
     /// The account
     account_id: String,
@@ -58,14 +59,40 @@ struct SummaryBody {
     total_events: u64,
     /// By name, most frequent first
     counts: Vec<CountBody>,
-    /// Most active first
-    top_users: Vec<UserBody>,
+    /// Most active first; null when there are too many events to tell
+    #[oai(nullable)]
+    top_users: Option<Vec<UserBody>>,
+    /// Whether top users are estimated
+    approximate: bool,
+    /// When they are: the truth is within this part of the last one's number
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relative_error: Option<f64>,
+    /// When they are: events no estimate has seen yet
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unseen_events: Option<u64>,
     /// Whatever was received before this time is counted; null until a first event was stored
     #[oai(nullable)]
     data_as_of: Option<Rfc3339>,
     /// Seconds between then and the answer; null with `data_as_of`
     #[oai(nullable, validator(minimum(value = "0")))]
     lag_seconds: Option<f64>,
+    /// Which database answered
+    answered_by: AnsweredBy,
+    /// Whether this is the last answer known, shown because the database is away
+    stale: bool,
+}
+
+/// A summary and its age.
+#[derive(ApiResponse)]
+enum Summed {
+    /// The summary
+    #[oai(status = 200)]
+    Summed(
+        Reply<SummaryBody>,
+        /// Seconds since the database was asked
+        #[oai(header = "Age")]
+        i64,
+    ),
 }
 
 fn users() -> u16 {
@@ -91,8 +118,11 @@ impl SummaryApi {
         /// Most users to name
         #[oai(default = "users", validator(minimum(value = "1"), maximum(value = "100")))]
         top: Query<u16>,
-    ) -> Result<Reply<SummaryBody>, Failure<Read>> {
-        sum_up(&caller, &account_id.0, (from.0, to.0), top.0).await.map_err(Into::into)
+        /// A receipt of yours: wait up to five seconds until its event counts
+        min_receipt: Query<Option<String>>,
+    ) -> Result<Summed, Failure<Read>> {
+        let database = wait_for_own(&caller, &account_id.0, min_receipt.0.as_deref()).await?;
+        sum_up(&caller, (from.0, to.0), top.0, database).await.map_err(Into::into)
     }
 
     /// Sum up an account (alias of `/v1/accounts/{account_id}/summary`)
@@ -112,21 +142,34 @@ impl SummaryApi {
         /// Most users to name
         #[oai(default = "users", validator(minimum(value = "1"), maximum(value = "100")))]
         top: Query<u16>,
-    ) -> Result<Reply<SummaryBody>, Failure<Read>> {
-        sum_up(&caller, &account_id.0, (from.0, to.0), top.0).await.map_err(Into::into)
+        /// A receipt of yours: wait up to five seconds until its event counts
+        min_receipt: Query<Option<String>>,
+    ) -> Result<Summed, Failure<Read>> {
+        let database = wait_for_own(&caller, &account_id.0, min_receipt.0.as_deref()).await?;
+        sum_up(&caller, (from.0, to.0), top.0, database).await.map_err(Into::into)
     }
+}
+
+async fn wait_for_own(
+    caller: &Caller<MetricsRead>,
+    account_id: &str,
+    min_receipt: Option<&str>,
+) -> Result<Database, Problem> {
+    caller.owns(account_id)?;
+    wait_for(caller, min_receipt).await
 }
 
 async fn sum_up(
     caller: &Caller<MetricsRead>,
-    account_id: &str,
     (from, to): (Option<Time>, Option<Time>),
     top: u16,
-) -> Result<Reply<SummaryBody>, Problem> {
-    caller.owns(account_id)?;
+    database: Database,
+) -> Result<Summed, Problem> {
     let (queries, now) = (&caller.components.queries, Timestamp::now());
     let window = queries.window(from.map(|time| time.0), to.map(|time| time.0), now)?;
-    Ok(Reply(queries.summary(&caller.tenant.account_id, window, top, now).await?.into()))
+    let summary = queries.summary(&caller.tenant.account_id, (window, top), database, now).await?;
+    let age = Timestamp::now().micros_since(summary.computed_at).max(0) / SECOND;
+    Ok(Summed::Summed(Reply(summary.into()), age))
 }
 
 impl From<Summary> for SummaryBody {
@@ -139,9 +182,14 @@ impl From<Summary> for SummaryBody {
             window: WindowBody { from: second(window.from_seconds()), to: second(window.to_seconds()) },
             total_events: summary.total_events,
             counts: summary.counts.into_iter().map(CountBody::from).collect(),
-            top_users: summary.top_users.into_iter().map(UserBody::from).collect(),
-            data_as_of: summary.data_as_of.map(Rfc3339),
-            lag_seconds: summary.lag_seconds,
+            top_users: summary.top_users.map(|users| users.into_iter().map(UserBody::from).collect()),
+            approximate: summary.approximation.is_some(),
+            relative_error: summary.approximation.map(|approximation| approximation.relative_error),
+            unseen_events: summary.approximation.map(|approximation| approximation.unseen_events),
+            data_as_of: summary.freshness.data_as_of.map(Rfc3339),
+            lag_seconds: summary.freshness.lag_seconds,
+            answered_by: summary.freshness.into(),
+            stale: summary.stale,
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct EventFilter {
     pub from: Option<Timestamp>,
     /// Before this time.
     pub until: Option<Timestamp>,
+    /// Only what comes after this place of the listing.
+    pub after: Option<Position>,
 }
 
 /// A place in the listing: just after this event, going back in time. Stable while events come in.
@@ -51,11 +53,11 @@ macro_rules! columns {
     };
 }
 
-const ONE: &str = concat!("SELECT ", columns!(), " FROM events WHERE account_id = $1 AND event_id = $2");
+pub(super) const ONE: &str = concat!("SELECT ", columns!(), " FROM events WHERE account_id = $1 AND event_id = $2");
 
 const AMONG: &str = "SELECT count(*) FROM events WHERE account_id = $1 AND event_id = ANY($2)";
 
-const PAGE: &str = concat!(
+pub(super) const PAGE: &str = concat!(
     "SELECT ",
     columns!(),
     " FROM events
@@ -89,10 +91,9 @@ pub(in crate::store) async fn page(
     connection: &mut PgConnection,
     account: &AccountId,
     filter: &EventFilter,
-    after: Option<&Position>,
     limit: u16,
 ) -> Result<Vec<StoredEvent>, Error> {
-    let (before, tie) = upper_bound(filter, after);
+    let (before, tie) = upper_bound(filter, filter.after.as_ref());
     let rows = sqlx::query(PAGE)
         .bind(account.as_str())
         .bind(filter.from.map_or(DateTime::<Utc>::UNIX_EPOCH, Timestamp::to_chrono))

@@ -2,14 +2,21 @@
 //! instant, so numbers of one answer agree with each other and with its `data_as_of`.
 
 pub(super) mod events;
+pub(super) mod freshness;
+pub(super) mod metrics;
+pub(super) mod minutes;
+pub(super) mod sketches;
 pub(super) mod summary;
+pub(super) mod trace;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Error, Postgres, Transaction};
 
 use crate::domain::id::AccountId;
+use crate::domain::time::SECOND;
 
 /// Opens the transaction of one answer, in one round trip.
 pub(super) async fn begin<'c>(
@@ -29,6 +36,22 @@ fn opening(account: &AccountId, limit: Duration) -> String {
          SET LOCAL statement_timeout = {ms}; SET LOCAL idle_in_transaction_session_timeout = {ms}; \
          SET LOCAL citus.propagate_set_commands = 'local'; SET LOCAL app.account_id = {account}"
     )
+}
+
+/// The statements of readers by name, so that tests can ask Postgres what they cost.
+pub(super) fn statements() -> [(&'static str, &'static str); 5] {
+    [
+        ("event", events::ONE),
+        ("page", events::PAGE),
+        ("counts", summary::COUNTS),
+        ("measure", metrics::measure_sql(Some(metrics::GroupBy::Hour))),
+        ("trace", trace::DEAD),
+    ]
+}
+
+/// Unix seconds as Postgres takes them.
+pub(super) fn second(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(seconds * SECOND).unwrap_or_default()
 }
 
 /// A text as an SQL literal that reads the same under every setting of `standard_conforming_strings` and `backslash_quote`.

@@ -2,11 +2,12 @@
 //! snapshot, so the sum is the number of events in the window, exactly.
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
 
+use super::metrics::touched;
+use super::sketches::{self, Approximation};
 use crate::domain::id::AccountId;
-use crate::domain::time::{SECOND, Timestamp};
 use crate::domain::window::Window;
 
 /// Most event names of one answer; the total counts them all.
@@ -31,19 +32,19 @@ pub struct UserCount {
 }
 
 /// What a summary is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SummaryRows {
     /// All events of the window.
     pub total_events: u64,
     /// By name, most frequent first.
     pub counts: Vec<EventCount>,
-    /// Most active users, most active first.
-    pub top_users: Vec<UserCount>,
-    /// Everything received before this time is counted; `None` until a worker has noted progress.
-    pub data_as_of: Option<Timestamp>,
+    /// Most active users, most active first; `None` when there are too many events without sketches.
+    pub top_users: Option<Vec<UserCount>>,
+    /// How far top users may be from the truth; `None` when they were counted.
+    pub approximation: Option<Approximation>,
 }
 
-const COUNTS: &str = "
+pub(super) const COUNTS: &str = "
     SELECT event_name, sum(events)::bigint, (sum(sum(events)) OVER ())::bigint
       FROM (SELECT event_name, events
               FROM event_counts
@@ -70,16 +71,13 @@ const TOP_USERS: &str = "
      ORDER BY 2 DESC, 1
      LIMIT $4";
 
-const AS_OF: &str = "SELECT min(record_time) FROM log_progress";
-
 pub(in crate::store) async fn rows(
     connection: &mut PgConnection,
     account: &AccountId,
     window: Window,
-    top: u16,
+    (top, exact): (u16, u64),
 ) -> Result<SummaryRows, Error> {
     let [start, first, last, end] = cuts(window);
-    let data_as_of = as_of(connection).await?;
     let counted = sqlx::query(COUNTS)
         .bind(account.as_str())
         .bind(start)
@@ -89,45 +87,56 @@ pub(in crate::store) async fn rows(
         .bind(MAX_NAMES)
         .fetch_all(&mut *connection)
         .await?;
-    let users = sqlx::query(TOP_USERS)
-        .bind(account.as_str())
-        .bind(start)
-        .bind(end)
-        .bind(i64::from(top))
-        .fetch_all(connection)
-        .await?;
-    let number = |row: &sqlx::postgres::PgRow, at: usize| row.try_get::<i64, _>(at).map(i64::unsigned_abs);
+    let (top_users, approximation) = if touched(connection, account, window).await? <= exact {
+        (Some(active(connection, account, [start, end], top).await?), None)
+    } else if let Some(cover) = sketches::cover(connection, account, window).await? {
+        let (users, approximation) = sketches::top_users(connection, account, &cover, top).await?;
+        (Some(users), Some(approximation))
+    } else {
+        (None, None)
+    };
     Ok(SummaryRows {
         total_events: counted.first().map_or(Ok(0), |row| number(row, 2))?,
         counts: counted
             .iter()
             .map(|row| Ok(EventCount { event_name: row.try_get(0)?, events: number(row, 1)? }))
             .collect::<Result<_, Error>>()?,
-        top_users: users
-            .iter()
-            .map(|row| Ok(UserCount { user_id: row.try_get(0)?, events: number(row, 1)? }))
-            .collect::<Result<_, Error>>()?,
-        data_as_of,
+        top_users,
+        approximation,
     })
 }
 
-/// The least advanced partition decides: an account's events may be in any. A partition that has nothing left to read is kept
-/// up to date by the worker (`WorkerStore::touch_progress`), so a quiet one does not hold the answer back.
-pub(in crate::store) async fn as_of(connection: &mut PgConnection) -> Result<Option<Timestamp>, Error> {
-    let row = sqlx::query(AS_OF).fetch_one(connection).await?;
-    Ok(row.try_get::<Option<DateTime<Utc>>, _>(0)?.map(Timestamp::from))
+async fn active(
+    connection: &mut PgConnection,
+    account: &AccountId,
+    [start, end]: [DateTime<Utc>; 2],
+    top: u16,
+) -> Result<Vec<UserCount>, Error> {
+    let rows = sqlx::query(TOP_USERS)
+        .bind(account.as_str())
+        .bind(start)
+        .bind(end)
+        .bind(i64::from(top))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| Ok(UserCount { user_id: row.try_get(0)?, events: number(row, 1)? })).collect()
+}
+
+fn number(row: &PgRow, at: usize) -> Result<u64, Error> {
+    row.try_get::<i64, _>(at).map(i64::unsigned_abs)
 }
 
 /// Where the window is cut: events, whole buckets, events. Without a whole bucket the first part is all of it.
-fn cuts(window: Window) -> [DateTime<Utc>; 4] {
+pub(super) fn cuts(window: Window) -> [DateTime<Utc>; 4] {
     let (start, end) = (window.from_seconds(), window.to_seconds() + 1);
     let (first, last) = window.whole_buckets().unwrap_or((end, end));
-    [start, first, last, end].map(|seconds| DateTime::from_timestamp_micros(seconds * SECOND).unwrap_or_default())
+    [start, first, last, end].map(super::second)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::Timestamp;
 
     fn seconds(from: i64, to: i64) -> [i64; 4] {
         let at = |seconds| Timestamp::from_unix_seconds(seconds).expect("time");

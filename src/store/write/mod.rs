@@ -16,16 +16,22 @@
 //! [`insert`] and leave the counting as it is.
 
 mod counts;
+mod dead_letters;
 mod insert;
 mod plan;
 mod progress;
+mod sketches;
 
 use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Error};
 
+pub use dead_letters::SetAside;
+pub(super) use dead_letters::index;
 pub(super) use progress::progress;
+pub use sketches::Bucket;
+pub(super) use sketches::{build, stale, stale_of};
 
 use super::fail_point::{FailPoint, Place};
 use super::worker_store::{Progress, Written};

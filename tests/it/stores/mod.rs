@@ -9,15 +9,23 @@ use weir::cache::Cache;
 use weir::config::{Config, Secret};
 use weir::domain::event::{Channel, Event};
 use weir::domain::id::{AccountId, EventId};
+use weir::domain::partitioner::StandardLane;
+use weir::domain::receipt::ReceiptSealer;
 use weir::domain::time::Timestamp;
 use weir::query::Queries;
-use weir::store::{ApiStore, WorkerStore};
+use weir::store::{ApiStore, EventSink, Progress, WorkerStore, Written};
 use weir_local::{Engines, Lifetime, Login, Postgres, Redis};
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
 /// 2023-11-14T22:00:00Z, the start of a bucket.
 pub const BASE: i64 = 1_699_999_200;
+
+/// Topic of the standard lane.
+pub const TOPIC: &str = "weir.events";
+
+/// Its partitions.
+pub const PARTITIONS: i32 = 6;
 
 pub fn engines() -> &'static Engines {
     weir_local::shared_for_tests(Path::new(env!("CARGO_MANIFEST_DIR")))
@@ -40,6 +48,8 @@ pub struct Stores {
     pub api: ApiStore,
     pub worker: WorkerStore,
     pub config: Config,
+    pub lane: StandardLane,
+    pub sealer: ReceiptSealer,
     superuser: String,
     database: String,
 }
@@ -65,8 +75,11 @@ impl Stores {
         config.redis.redis_timeout_ms = 2_000;
         adjust(&mut config);
         weir::store::migrate(config.database.database_migrate_url.as_ref().expect("url")).await.expect("migrations");
+        let lane = StandardLane::new(TOPIC);
         Self {
-            api: ApiStore::open(&config.database).expect("api"),
+            api: ApiStore::open(&config.database).expect("api").with_lane(lane.clone()),
+            lane,
+            sealer: ReceiptSealer::new(b"a secret of the tests"),
             worker: WorkerStore::open(&config.database, &config.worker).expect("worker"),
             superuser: postgres.superuser_url(&database),
             config,
@@ -76,7 +89,29 @@ impl Stores {
 
     /// Questions with a process cache of their own.
     pub fn queries(&self) -> Queries {
-        Queries::new(self.api.clone(), Cache::open(&self.config.redis).expect("cache"), &self.config.query)
+        self.queries_on(self.api.clone())
+    }
+
+    /// Questions to another store.
+    pub fn queries_on(&self, store: ApiStore) -> Queries {
+        let cache = Cache::open(&self.config.redis).expect("cache");
+        Queries::new(store, cache, self.sealer.clone(), &self.config.query)
+    }
+
+    /// Writes a batch that says nothing of progress.
+    pub async fn write(&self, batch: &[Event<'static>]) -> Written {
+        self.worker.write(batch, &[]).await.expect("write")
+    }
+
+    /// Notes progress of a partition.
+    pub async fn settle(&self, topic: &str, partition: i32, next_offset: i64, record_time: Timestamp) {
+        let progress = Progress { topic: topic.into(), partition, next_offset, record_time };
+        self.worker.touch_progress(&[progress]).await.expect("progress");
+    }
+
+    /// The name of the database.
+    pub fn database(&self) -> &str {
+        &self.database
     }
 
     /// Sees everything, obeys no policy.
@@ -87,6 +122,13 @@ impl Stores {
     /// Runs statements as the superuser.
     pub async fn execute(&self, sql: &str) {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut self.superuser().await).await.expect("statement");
+    }
+
+    /// Runs statements as the superuser by psql and gives what they print; on the shared Postgres only.
+    pub async fn psql(&self, sql: String) -> String {
+        let database = self.database.clone();
+        let run = move || engines().postgres.psql(&database, &sql).expect("statements");
+        tokio::task::spawn_blocking(run).await.expect("join")
     }
 
     /// One number, as the superuser.

@@ -3,6 +3,7 @@
 mod cluster;
 mod databases;
 mod programs;
+mod replica;
 
 use std::{
     path::{Path, PathBuf},

@@ -1,0 +1,48 @@
+//! What an API process does beside answering. Invariant: every task ends with the background token, and none is needed to answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::partitioner::StandardLane;
+use crate::kafka::Producer;
+use crate::store::ApiStore;
+
+/// Distance between attempts to learn about the topic.
+const LEARN_EVERY: Duration = Duration::from_secs(2);
+
+/// Distance between looks at the partitions of Postgres; the scrape interval.
+const SAMPLE_EVERY: Duration = Duration::from_secs(15);
+
+/// Learns how many partitions the standard lane has. Until then `data_as_of` looks at all of them, which is only too modest.
+pub(super) fn learn_lane(tasks: &TaskTracker, stop: &CancellationToken, producer: &Arc<Producer>, lane: StandardLane) {
+    let (producer, stop) = (Arc::clone(producer), stop.clone());
+    tasks.spawn(stop.run_until_cancelled_owned(async move {
+        let mut tick = interval(LEARN_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !lane.is_known() {
+            tick.tick().await;
+            if let Ok(partitions) = producer.partitions().await {
+                lane.learn(partitions);
+            }
+        }
+    }));
+}
+
+/// Tells the gauges what each partition of Postgres costs.
+pub(super) fn sample_partitions(tasks: &TaskTracker, stop: &CancellationToken, store: ApiStore) {
+    let stop = stop.clone();
+    tasks.spawn(stop.run_until_cancelled_owned(async move {
+        let mut tick = interval(SAMPLE_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            if let Err(error) = store.sample_partitions().await {
+                tracing::debug!(%error, "the partitions' statistics cannot be read; it is tried again");
+            }
+        }
+    }));
+}

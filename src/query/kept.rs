@@ -1,0 +1,139 @@
+//! A summary as the caches keep it, and how long it may be shown. Invariant: pure; what is decided here depends on the arguments
+//! alone.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::freshness::Freshness;
+use super::summary::{PROCESS_TTL, Summary};
+use super::{EventCount, UserCount};
+use crate::cache::Aged;
+use crate::domain::id::AccountId;
+use crate::domain::time::Timestamp;
+use crate::domain::window::Window;
+use crate::store::{Approximation, Seen, SummaryRows};
+
+/// An answer stays fresh for this many times what it cost.
+const FRESH_PER_COST: u32 = 100;
+
+/// Even a dear answer is computed anew after this time, before Redis forgets it.
+const MAX_FRESH: Duration = Duration::from_secs(45);
+
+/// The part of an answer that is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    total: u64,
+    counts: Vec<(String, u64)>,
+    users: Option<Vec<(String, u64)>>,
+    relative_error: Option<f64>,
+    unseen_events: u64,
+    as_of: Option<i64>,
+    replica: bool,
+    cost_micros: u64,
+    /// Shown although it is too old, because Postgres is away.
+    #[serde(skip)]
+    pub(super) stale: bool,
+}
+
+impl Kept {
+    pub(super) fn new(seen: Seen<SummaryRows>, cost: Duration) -> Self {
+        let rows = seen.value;
+        Self {
+            total: rows.total_events,
+            counts: rows.counts.into_iter().map(|count| (count.event_name, count.events)).collect(),
+            users: rows.top_users.map(|users| users.into_iter().map(|user| (user.user_id, user.events)).collect()),
+            relative_error: rows.approximation.map(|approximation| approximation.relative_error),
+            unseen_events: rows.approximation.map_or(0, |approximation| approximation.unseen_events),
+            as_of: seen.data_as_of.map(Timestamp::micros),
+            replica: seen.replica,
+            cost_micros: u64::try_from(cost.as_micros()).unwrap_or(u64::MAX),
+            stale: false,
+        }
+    }
+
+    pub(super) fn fresh_for(&self) -> Duration {
+        Duration::from_micros(self.cost_micros).saturating_mul(FRESH_PER_COST).clamp(PROCESS_TTL, MAX_FRESH)
+    }
+
+    /// Whether this reader should renew an answer of that age before it runs out, so that nobody has to wait for the next one.
+    /// The dearer the answer and the closer its end, the likelier (XFetch: Vattani, Chierichetti, Lowenstein, 2015); `luck` is
+    /// uniform in (0, 1], so that of many readers and processes about one does it.
+    pub(super) fn is_due(&self, age: Duration, luck: f64) -> bool {
+        let early = self.cost_micros as f64 * -luck.ln();
+        age.as_micros() as f64 + early >= self.fresh_for().as_micros() as f64
+    }
+
+    pub(super) fn weight(&self) -> u32 {
+        let texts =
+            self.counts.iter().chain(self.users.iter().flatten()).map(|(text, _)| text.len() + 40).sum::<usize>();
+        u32::try_from(texts + 400).unwrap_or(u32::MAX)
+    }
+}
+
+impl Aged<Kept> {
+    pub(super) fn answer(&self, account: &AccountId, window: Window, now: Timestamp) -> Summary {
+        let kept = &self.value;
+        let data_as_of = kept.as_of.and_then(|micros| Timestamp::from_micros(micros).ok());
+        Summary {
+            account_id: account.clone(),
+            window,
+            total_events: kept.total,
+            counts: pairs(&kept.counts, |event_name, events| EventCount { event_name, events }),
+            top_users: kept.users.as_deref().map(|users| pairs(users, |user_id, events| UserCount { user_id, events })),
+            approximation: kept
+                .relative_error
+                .map(|relative_error| Approximation { relative_error, unseen_events: kept.unseen_events }),
+            freshness: Freshness::new(data_as_of, kept.replica, now),
+            computed_at: Timestamp::from_micros(self.computed_at).unwrap_or(now),
+            stale: kept.stale,
+        }
+    }
+}
+
+fn pairs<T>(kept: &[(String, u64)], make: impl Fn(String, u64) -> T) -> Vec<T> {
+    kept.iter().map(|(text, events)| make(text.clone(), *events)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::SECOND;
+
+    const NOW: i64 = 1_700_000_100;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_seconds(seconds).expect("time")
+    }
+
+    fn kept(cost_ms: u64) -> Kept {
+        let value = SummaryRows { total_events: 0, counts: vec![], top_users: None, approximation: None };
+        let seen = Seen { value, data_as_of: Some(at(NOW - 5)), replica: false };
+        Kept::new(seen, Duration::from_millis(cost_ms))
+    }
+
+    #[test]
+    fn a_dear_answer_stays_fresh_longer_than_a_cheap_one() {
+        assert_eq!(kept(2).fresh_for(), Duration::from_secs(1));
+        assert_eq!(kept(100).fresh_for(), Duration::from_secs(10));
+        assert_eq!(kept(5_000).fresh_for(), Duration::from_secs(45));
+    }
+
+    #[test]
+    fn an_answer_is_renewed_early_by_the_lucky_and_late_by_all() {
+        let dear = kept(450);
+        assert!(!dear.is_due(Duration::from_secs(30), 0.5));
+        assert!(dear.is_due(Duration::from_secs(44), 0.01));
+        assert!(dear.is_due(Duration::from_secs(45), 1.0));
+        // A reader in a hundred renews 2 s before the end (0.45 s × ln 100).
+        assert!(dear.is_due(Duration::from_secs(43), 0.01) && !dear.is_due(Duration::from_secs(42), 0.01));
+    }
+
+    #[test]
+    fn lag_is_told_at_the_time_of_the_answer() {
+        let account = AccountId::new("a").expect("account");
+        let aged = Aged { computed_at: NOW * SECOND, value: kept(0) };
+        let summary = aged.answer(&account, Window::last(60, at(NOW)), at(NOW + 2));
+        assert_eq!(summary.freshness.lag_seconds, Some(7.0));
+    }
+}

@@ -1,0 +1,76 @@
+//! How fresh answers say they are, and waiting for a receipt.
+
+use std::time::{Duration, Instant};
+
+use weir::domain::id::EventId;
+use weir::domain::receipt::Receipt;
+use weir::query::{Database, EventQuery, QueryError};
+
+use crate::stores::{PARTITIONS, Stores, TOPIC, account, at, event};
+
+const NOW: i64 = crate::stores::BASE;
+
+#[tokio::test]
+async fn only_the_accounts_own_partition_and_other_lanes_hold_its_time_back() {
+    let stores = Stores::new().await;
+    let owner = account("acme");
+    stores.lane.learn(PARTITIONS);
+    let own = stores.lane.partition(&owner).expect("known");
+    let as_of = || async {
+        let page = stores.queries().events(&owner, &EventQuery::default(), 1, at(NOW)).await.expect("page");
+        (page.freshness.data_as_of, page.freshness.lag_seconds)
+    };
+    for partition in (0..PARTITIONS).filter(|partition| *partition != own) {
+        stores.settle(TOPIC, partition, 1, at(NOW - 900)).await;
+    }
+    // Nothing is known of the one that matters.
+    assert_eq!(as_of().await, (None, None));
+    stores.settle(TOPIC, own, 1, at(NOW - 5)).await;
+    assert_eq!(as_of().await, (Some(at(NOW - 5)), Some(5.0)));
+    stores.settle("weir.events.bulk", 0, 1, at(NOW - 60)).await;
+    assert_eq!(as_of().await, (Some(at(NOW - 60)), Some(60.0)));
+    stores.finish().await;
+}
+
+#[tokio::test]
+async fn a_reader_who_shows_a_receipt_waits_until_it_counts_and_sees_it_past_the_caches() {
+    let stores = Stores::new().await;
+    let (queries, owner) = (stores.queries(), account("acme"));
+    let window = weir::domain::window::Window::last(3_600, at(NOW));
+    let total = |database| {
+        let (queries, owner) = (&queries, &owner);
+        async move { queries.summary(owner, (window, 10), database, at(NOW)).await.expect("summary").total_events }
+    };
+    assert_eq!(total(Database::Usual).await, 0);
+
+    let receipt = Receipt { topic: TOPIC.into(), partition: 2, offset: 7 };
+    let text = stores.sealer.seal(&owner, &receipt, &EventId::new("e").expect("id"));
+    let begun = Instant::now();
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        stores.write(&[event("acme", "e")]).await;
+        stores.settle(TOPIC, 2, 8, at(NOW)).await;
+    };
+    let (database, ()) = tokio::join!(queries.wait_for(&owner, Some(&text)), later);
+    let waited = begun.elapsed();
+    assert!(waited >= Duration::from_millis(300) && waited < Duration::from_secs(3), "{waited:?}");
+    assert_eq!(total(Database::Usual).await, 0, "still cached");
+    assert_eq!(total(database.expect("counted")).await, 1);
+    stores.finish().await;
+}
+
+#[tokio::test]
+async fn waiting_is_bounded_and_foreign_receipts_are_refused_at_once() {
+    let stores = Stores::new().await;
+    let queries = stores.queries();
+    let receipt = Receipt { topic: TOPIC.into(), partition: 2, offset: 7 };
+    let text = stores.sealer.seal(&account("acme"), &receipt, &EventId::new("e").expect("id"));
+    stores.settle(TOPIC, 2, 7, at(NOW)).await;
+    let begun = Instant::now();
+    assert!(matches!(queries.wait_for(&account("other"), Some(&text)).await, Err(QueryError::Receipt)));
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(matches!(queries.wait_for(&account("acme"), Some(&text)).await, Err(QueryError::NotCounted)));
+    let waited = begun.elapsed();
+    assert!(waited >= Duration::from_secs(5) && waited < Duration::from_secs(8), "{waited:?}");
+    stores.finish().await;
+}

@@ -1,0 +1,82 @@
+//! Summaries under a crowd, near their end, and without Postgres.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use weir::config::Secret;
+use weir::domain::window::Window;
+use weir::query::{Database, QueryError};
+
+use crate::stores::{Stores, account, at, engines, event};
+
+const NOW: i64 = crate::stores::BASE;
+
+fn window() -> Window {
+    Window::last(86_400, at(NOW))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_misses_of_one_key_are_one_query() {
+    let stores = Stores::new().await;
+    stores.write(&[event("acme", "e")]).await;
+    let queries = Arc::new(stores.queries());
+    // The connection of the API is open before the statistics are read.
+    stores.api.probe().await.expect("store");
+    let scans = "SELECT COALESCE(sum(seq_scan + COALESCE(idx_scan, 0)), 0)::bigint
+                   FROM pg_stat_user_tables WHERE relname ~ '^event_counts_'";
+    let before = stores.number(scans).await;
+    let owner = account("acme");
+    let crowd = (0..500).map(|_| {
+        let (queries, owner) = (Arc::clone(&queries), owner.clone());
+        async move { queries.summary(&owner, (window(), 10), Database::Usual, at(NOW)).await.expect("summary") }
+    });
+    assert!(join_all(crowd).await.iter().all(|summary| summary.total_events == 1));
+    stores.api.close().await;
+    assert_eq!(stores.number(scans).await - before, 1);
+    stores.finish().await;
+}
+
+#[tokio::test]
+async fn without_postgres_the_last_answer_is_shown_as_stale_up_to_a_bound() {
+    let stores = Stores::on(&engines().postgres, |config| config.database.db_read_timeout_ms = 300).await;
+    stores.write(&[event("acme", "e")]).await;
+    let owner = account("acme");
+    let queries = stores.queries();
+    let ask = |now| queries.summary(&owner, (window(), 10), Database::Usual, at(now));
+    assert!(!ask(NOW).await.expect("summary").stale);
+
+    // Another process, whose Postgres is away.
+    let mut away = stores.config.clone();
+    away.database.database_url = Some(Secret::new("postgres://weir_api@127.0.0.1:9/none"));
+    let store = weir::store::ApiStore::open(&away.database).expect("store");
+    let queries = stores.queries_on(store);
+    let ask = |now| queries.summary(&owner, (window(), 10), Database::Usual, at(now));
+    let summary = ask(NOW + 300).await.expect("stale");
+    assert!(summary.stale && summary.total_events == 1);
+    assert_eq!(summary.computed_at, at(NOW));
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    assert!(matches!(ask(NOW + 901).await, Err(QueryError::Unavailable(_))));
+    stores.finish().await;
+}
+
+#[tokio::test]
+async fn an_account_over_its_share_is_refused_and_others_are_not() {
+    let stores = Stores::on(&engines().postgres, |config| config.query.reads_per_account = 1).await;
+    let queries = Arc::new(stores.queries());
+    let (whale, small) = (account("whale"), account("small"));
+    let locked = stores.execute("BEGIN; LOCK TABLE event_counts; SELECT pg_sleep(3); COMMIT");
+    let crowd = async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let ask = |n: i64| {
+            let window = Window::last(3_600 + n, at(NOW));
+            queries.summary(&whale, (window, 10), Database::Usual, at(NOW))
+        };
+        let answers = join_all((0..40).map(ask)).await;
+        let refused = answers.iter().filter(|answer| matches!(answer, Err(QueryError::Concurrent))).count();
+        assert!(refused >= 30, "{refused}");
+        let page = queries.events(&small, &weir::query::EventQuery::default(), 1, at(NOW)).await;
+        assert!(page.is_ok(), "{page:?}");
+    };
+    tokio::join!(locked, crowd);
+    stores.finish().await;
+}
