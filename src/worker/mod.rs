@@ -16,6 +16,7 @@ pub mod batch;
 pub mod decode;
 #[cfg(test)]
 mod doubles;
+pub mod follow;
 pub mod keeper;
 pub mod line;
 mod load;

@@ -113,14 +113,14 @@ impl Worker {
     /// Counts what is stored into the live counters.
     #[must_use]
     pub fn counting(self, tally: Arc<Tally>) -> Self {
-        self.writer.count_into(tally);
+        self.writer.followers().count_into(tally);
         self
     }
 
     /// Has the sketches of what is stored kept up to date.
     #[must_use]
     pub fn sketching(self, keeper: Arc<Keeper>) -> Self {
-        self.writer.sketch_with(keeper);
+        self.writer.followers().sketch_with(keeper);
         self
     }
 

@@ -13,7 +13,7 @@
 //! dead-letter topic that is away holds the partitions with bad records and no other.
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -22,12 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::alarm::Alarm;
 use super::batch::Part;
-use super::keeper::Keeper;
+use super::follow::Followers;
 use super::load::Load;
 use super::metrics::{self, Retry};
 use super::pace::{LATE_BEFORE_HALVING, Pace};
 use super::patience::Patience;
-use super::tally::Tally;
 use crate::dlq::{DeadLetter, DeadLetters, Stage};
 use crate::domain::event::Event;
 use crate::domain::id::EventId;
@@ -88,8 +87,7 @@ pub struct Writer {
     settings: WriterSettings,
     pace: Pace,
     alarm: Mutex<Alarm>,
-    tally: OnceLock<Arc<Tally>>,
-    keeper: OnceLock<Arc<Keeper>>,
+    followers: Followers,
 }
 
 /// An event that Postgres refuses on its own.
@@ -130,7 +128,7 @@ impl Writer {
     /// A writer into `sink` that sets aside by `dead`.
     pub fn new(sink: Arc<dyn EventSink>, dead: DeadLetters, settings: WriterSettings) -> Self {
         let (slots, pace) = (Arc::new(Semaphore::new(settings.concurrency)), Pace::new(settings.events));
-        Self { sink, dead, slots, settings, pace, alarm: Mutex::default(), tally: OnceLock::new(), keeper: OnceLock::new() }
+        Self { sink, dead, slots, settings, pace, alarm: Mutex::default(), followers: Followers::default() }
     }
 
     /// Most events that Postgres takes in time just now.
@@ -149,14 +147,9 @@ impl Writer {
         }
     }
 
-    /// Counts what is stored from now on; the first tally stays.
-    pub fn count_into(&self, tally: Arc<Tally>) {
-        self.tally.get_or_init(|| tally);
-    }
-
-    /// Tells of what is stored from now on; the first keeper stays.
-    pub fn sketch_with(&self, keeper: Arc<Keeper>) {
-        self.keeper.get_or_init(|| keeper);
+    /// Who hears of what is stored.
+    pub fn followers(&self) -> &Followers {
+        &self.followers
     }
 
     /// A slot for the first attempt of a batch, if one is free: whoever forms batches waits for one, so that batches grow while
@@ -258,14 +251,7 @@ impl Writer {
             let in_time = outcome.as_ref().is_ok_and(|done| !done.as_ref().is_err_and(WriteError::is_late));
             match outcome {
                 Ok(Ok(written)) => {
-                    let now = Timestamp::now();
-                    metrics::stored(events, &written, now);
-                    if let Some(tally) = self.tally.get() {
-                        tally.add(events, &written, now);
-                    }
-                    if let Some(keeper) = self.keeper.get() {
-                        keeper.add(events, &written);
-                    }
+                    self.followers.stored(events, &written);
                     self.pace.done(events.len());
                     return Ok(());
                 }
