@@ -9,8 +9,9 @@ use crate::stores::Stores;
 const ROWS: usize = 60_000;
 
 async fn plan(stores: &Stores, statement: &str, arguments: &str) -> Value {
+    // Of a table of a few pages Postgres would rather read all: what it could do on a large one is asked here.
     let sql = format!(
-        "SET plan_cache_mode = force_custom_plan; PREPARE asked AS {statement};
+        "SET enable_seqscan = off; SET plan_cache_mode = force_custom_plan; PREPARE asked AS {statement};
          EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE asked({arguments})"
     );
     serde_json::from_str(&stores.psql(sql).await).expect("a plan")
@@ -65,7 +66,7 @@ async fn every_question_reads_one_partition_by_its_index() {
             assert!(partitions.len() <= 1, "{name} is not pruned: {partitions:?}");
         }
         assert!(
-            found.iter().all(|(kind, _, rows)| kind.contains("Index") || kind.contains("Bitmap") || *rows < 10),
+            found.iter().all(|(kind, ..)| kind.contains("Index") || kind.contains("Bitmap")),
             "{plan:#}"
         );
     }
