@@ -37,7 +37,7 @@ token: $(LOCAL) $(TARGET)/weir ## print a token: make -s token ACCOUNT=acme SCOP
 test-event: $(LOCAL) ## send one event
 	@$(LOCAL) test-event
 
-test-metrics: $(LOCAL) ## see what the account has sent in the last hour
+test-metrics: $(LOCAL) ## count the demo account's signups of the last hour, by channel
 	@$(LOCAL) test-metrics
 
 load-test: $(LOCAL) ## ramp up the load and write loadtest/results.json (needs `make up`)

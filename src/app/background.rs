@@ -7,27 +7,28 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::partitioner::StandardLane;
+use crate::domain::partitioner::Topics;
 use crate::kafka::Producer;
 use crate::store::ApiStore;
 
-/// Distance between attempts to learn about the topic.
+/// Distance between attempts to learn about the topics while nothing is known.
 const LEARN_EVERY: Duration = Duration::from_secs(2);
+
+/// Distance between looks for new topics.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
 
 /// Distance between looks at the partitions of Postgres; the scrape interval.
 const SAMPLE_EVERY: Duration = Duration::from_secs(15);
 
-/// Learns how many partitions the standard lane has. Until then `data_as_of` looks at all of them, which is only too modest.
-pub(super) fn learn_lane(tasks: &TaskTracker, stop: &CancellationToken, producer: &Arc<Producer>, lane: StandardLane) {
+/// Learns which topics there are. Until then `data_as_of` looks at all partitions, which is only too modest.
+pub(super) fn learn_topics(tasks: &TaskTracker, stop: &CancellationToken, producer: &Arc<Producer>, topics: Topics) {
     let (producer, stop) = (Arc::clone(producer), stop.clone());
     tasks.spawn(stop.run_until_cancelled_owned(async move {
-        let mut tick = interval(LEARN_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while !lane.is_known() {
-            tick.tick().await;
-            if let Ok(partitions) = producer.partitions().await {
-                lane.learn(partitions);
+        loop {
+            if let Ok(found) = producer.event_topics().await {
+                topics.learn(found);
             }
+            tokio::time::sleep(if topics.is_known() { LOOK_EVERY } else { LEARN_EVERY }).await;
         }
     }));
 }

@@ -11,7 +11,7 @@ use crate::auth::Auth;
 use crate::cache::Cache;
 use crate::config::{Config, ReceiptConfig};
 use crate::dlq::DeadLetters;
-use crate::domain::partitioner::StandardLane;
+use crate::domain::partitioner::Topics;
 use crate::domain::receipt::ReceiptSealer;
 use crate::http::Components;
 use crate::idempotency::Repeats;
@@ -35,7 +35,7 @@ pub(super) struct Handles {
 struct Api {
     auth: Auth,
     store: ApiStore,
-    lane: StandardLane,
+    topics: Topics,
     cache: Cache,
     receipts: ReceiptSealer,
 }
@@ -57,7 +57,7 @@ impl Handles {
         let api = match roles.api {
             true => {
                 let api = Api::open(config, &health, tasks, background).await?;
-                beside::learn_lane(tasks, background, &producer, api.lane.clone());
+                beside::learn_topics(tasks, background, &producer, api.topics.clone());
                 beside::sample_partitions(tasks, background, api.store.clone());
                 Some(api)
             }
@@ -131,9 +131,9 @@ impl Api {
         background: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let auth = Auth::start(&config.auth, tasks, background).await.context("tokens cannot be verified")?;
-        let lane = StandardLane::new(&config.kafka.kafka_topic);
+        let topics = Topics::new(&config.kafka.kafka_topic);
         let store = ApiStore::open(&config.database).map_err(anyhow::Error::from_boxed).context("DATABASE_URL")?;
-        let store = store.with_lane(lane.clone());
+        let store = store.with_topics(topics.clone());
         let cache = Cache::open(&config.redis).context("REDIS_URL")?;
         let (probed_auth, probed_store, probed_cache) = (auth.clone(), store.clone(), cache.clone());
         health.register("tokens", true, move || {
@@ -148,7 +148,7 @@ impl Api {
             let cache = probed_cache.clone();
             Box::pin(async move { cache.probe().await.map_err(|_| "no answer from Redis".to_owned()) })
         });
-        Ok(Self { auth, store, lane, cache, receipts: sealer(&config.receipts) })
+        Ok(Self { auth, store, topics, cache, receipts: sealer(&config.receipts) })
     }
 }
 

@@ -41,6 +41,19 @@ impl Lane {
         if topic.ends_with(BULK_SUFFIX) { Self::Bulk } else { Self::Standard }
     }
 
+    /// The topic of the standard lane of a topic.
+    pub fn base(topic: &str) -> &str {
+        topic.strip_suffix(BULK_SUFFIX).unwrap_or(topic)
+    }
+
+    /// Every key an account has in this lane.
+    pub fn keys(self, account: &AccountId) -> Vec<String> {
+        match self {
+            Self::Standard => vec![account.to_string()],
+            Self::Bulk => (0..BULK_KEYS).map(|number| format!("{account}#{number}")).collect(),
+        }
+    }
+
     /// The key of a user's event in this lane: what has one key stays in order.
     pub fn key(self, account: &AccountId, user_id: &str) -> String {
         match self {

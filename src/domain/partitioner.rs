@@ -1,45 +1,76 @@
-//! Where the log puts an account. Invariant: the partition told here is the one every producer with the `murmur2` partitioner
-//! chooses (librdkafka, Java, Flink, Connect), so what is said about that partition is said about the account.
+//! Where the log puts an account. Invariant: the partitions told here are those every producer with the `murmur2` partitioner
+//! chooses (librdkafka, Java, Flink, Connect), so what is said about them is said about the account.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use super::id::AccountId;
+use super::lane::Lane;
 
-/// The standard lane: one topic, keyed by account. Its number of partitions is learned once and never changes, because topics
-/// are not grown in place. Cheap to clone; clones learn together.
+/// The topics that carry events, with their numbers of partitions, as far as they are known. Cheap to clone; clones learn
+/// together.
 #[derive(Debug, Clone)]
-pub struct StandardLane {
-    topic: Arc<str>,
-    partitions: Arc<OnceLock<u32>>,
+pub struct Topics {
+    standard: Arc<str>,
+    known: Arc<RwLock<Known>>,
 }
 
-impl StandardLane {
-    /// The lane of that topic, its partitions still unknown.
-    pub fn new(topic: &str) -> Self {
-        Self { topic: topic.into(), partitions: Arc::default() }
+#[derive(Debug, Default)]
+struct Known {
+    topics: Vec<(Arc<str>, u32)>,
+    generation: u64,
+}
+
+impl Topics {
+    /// The topic of the standard lane; nothing else is known yet.
+    pub fn new(standard: &str) -> Self {
+        Self { standard: standard.into(), known: Arc::default() }
     }
 
-    /// Its topic.
-    pub fn topic(&self) -> &Arc<str> {
-        &self.topic
-    }
-
-    /// Notes how many partitions the topic has; the first note stays.
-    pub fn learn(&self, partitions: i32) {
-        if let Ok(partitions @ 1..) = u32::try_from(partitions) {
-            self.partitions.get_or_init(|| partitions);
+    /// Puts what the brokers have in the place of what was known. Nothing at all says nothing.
+    pub fn learn(&self, topics: impl IntoIterator<Item = (String, i32)>) {
+        let counted = |(name, partitions): (String, i32)| {
+            Some((Arc::from(name), u32::try_from(partitions).ok().filter(|partitions| *partitions > 0)?))
+        };
+        let mut topics: Vec<(Arc<str>, u32)> = topics.into_iter().filter_map(counted).collect();
+        topics.sort();
+        let mut known = self.known.write();
+        if !topics.is_empty() && known.topics != topics {
+            *known = Known { topics, generation: known.generation + 1 };
         }
     }
 
-    /// Whether the number of partitions is known.
-    pub fn is_known(&self) -> bool {
-        self.partitions.get().is_some()
+    /// Changes with what is known.
+    pub fn generation(&self) -> u64 {
+        self.known.read().generation
     }
 
-    /// The account's partition; `None` until the number of partitions is known.
-    pub fn partition(&self, account: &AccountId) -> Option<i32> {
-        let partitions = *self.partitions.get()?;
-        i32::try_from((murmur2(account.as_str().as_bytes()) & 0x7fff_ffff) % partitions).ok()
+    /// Whether anything is known.
+    pub fn is_known(&self) -> bool {
+        self.generation() > 0
+    }
+
+    /// Whether that topic, or its standard lane, carries events.
+    pub fn carries(&self, topic: &str) -> bool {
+        let base = Lane::base(topic);
+        base == &*self.standard || self.known.read().topics.iter().any(|(name, _)| Lane::base(name) == base)
+    }
+
+    /// Every partition that may hold records of the account: one of each standard lane, up to four of each bulk lane. `None`
+    /// until the topics are known.
+    pub fn homes(&self, account: &AccountId) -> Option<Vec<(Arc<str>, i32)>> {
+        let known = self.known.read();
+        let mut homes = Vec::with_capacity(known.topics.len() * 3);
+        for (topic, partitions) in &known.topics {
+            for key in Lane::of_topic(topic).keys(account) {
+                let partition = (murmur2(key.as_bytes()) & 0x7fff_ffff) % partitions;
+                homes.push((Arc::clone(topic), partition.cast_signed()));
+            }
+        }
+        homes.sort();
+        homes.dedup();
+        (known.generation > 0).then_some(homes)
     }
 }
 
@@ -83,14 +114,27 @@ mod tests {
     }
 
     #[test]
-    fn the_partition_is_known_with_the_number_of_partitions() {
-        let lane = StandardLane::new("weir.events");
+    fn an_account_lives_in_one_standard_and_up_to_four_bulk_partitions() {
+        let topics = Topics::new("weir.events");
         let account = AccountId::new("foobar").expect("account");
-        assert_eq!(lane.partition(&account), None);
-        lane.learn(0);
-        assert!(!lane.is_known());
-        lane.clone().learn(6);
-        lane.learn(12);
-        assert_eq!(lane.partition(&account), Some((-790_332_482_i32 & i32::MAX) % 6));
+        assert_eq!(topics.homes(&account), None);
+        topics.learn([("weir.events".to_owned(), 0)]);
+        assert!(!topics.is_known());
+        topics.clone().learn([("weir.events.bulk".to_owned(), 64), ("weir.events".to_owned(), 6)]);
+        let homes = topics.homes(&account).expect("known");
+        let standard: Vec<_> = homes.iter().filter(|(topic, _)| &**topic == "weir.events").collect();
+        assert_eq!(standard, [&(Arc::from("weir.events"), (-790_332_482_i32 & i32::MAX) % 6)]);
+        assert!((3..=5).contains(&homes.len()), "{homes:?}");
+    }
+
+    #[test]
+    fn topics_are_known_by_either_lane_and_changes_are_told() {
+        let topics = Topics::new("weir.events");
+        assert!(topics.carries("weir.events.bulk") && !topics.carries("payments"));
+        topics.learn([("payments".to_owned(), 3)]);
+        assert!(topics.carries("payments.bulk") && topics.generation() == 1);
+        topics.learn([("payments".to_owned(), 3)]);
+        topics.learn([]);
+        assert_eq!(topics.generation(), 1);
     }
 }

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::config::KafkaConfig;
 
 use super::breaker::{Breaker, State};
+use super::consumer::Partition;
 use super::context::{Callbacks, Shared};
 use super::metrics;
 use super::pulse::Pulse;
@@ -27,6 +28,9 @@ use super::{settings, watch};
 
 /// How long a readiness probe waits for metadata; below the second that `telemetry::health` gives it.
 const PROBE_DEADLINE: Duration = Duration::from_millis(800);
+
+/// How long the brokers may take to tell where partitions begin and end.
+const ENDS_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Why there is no producer, or no good one.
 #[derive(Debug, thiserror::Error)]
@@ -102,13 +106,57 @@ impl Producer {
     /// # Errors
     /// [`ProducerError`] says what is missing.
     pub async fn partitions(&self) -> Result<i32, ProducerError> {
+        let topic = self.config.kafka_topic.clone();
+        self.on_client(move |inner| ask(inner, &topic, PROBE_DEADLINE)).await
+    }
+
+    /// The topics of events that exist, with their numbers of partitions.
+    ///
+    /// # Errors
+    /// [`ProducerError`] when the brokers do not say.
+    pub async fn event_topics(&self) -> Result<Vec<(String, i32)>, ProducerError> {
+        let topics = [self.config.kafka_topic.clone(), self.config.bulk_topic()];
+        self.on_client(move |inner| {
+            let mut found = Vec::with_capacity(topics.len());
+            for topic in topics {
+                match ask(inner, &topic, PROBE_DEADLINE) {
+                    Ok(partitions) => found.push((topic, partitions)),
+                    Err(ProducerError::NoTopic(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// First and next offset of each of these partitions.
+    ///
+    /// # Errors
+    /// [`ProducerError`] when the brokers do not say all of them within two seconds.
+    pub async fn ends(&self, partitions: Vec<Partition>) -> Result<Vec<(Partition, i64, i64)>, ProducerError> {
+        let until = std::time::Instant::now() + ENDS_DEADLINE;
+        self.on_client(move |inner| {
+            let ends = partitions.into_iter().map(|partition| {
+                let left = until.saturating_duration_since(std::time::Instant::now());
+                let asked = inner.client().fetch_watermarks(&partition.topic, partition.partition, left);
+                asked.map(|(first, next)| (partition, first, next)).map_err(ProducerError::Metadata)
+            });
+            ends.collect()
+        })
+        .await
+    }
+
+    /// Asks the brokers on a thread that may block.
+    async fn on_client<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Inner) -> Result<T, ProducerError> + Send + 'static,
+    ) -> Result<T, ProducerError> {
         if self.is_away() {
             return Err(ProducerError::Away);
         }
         let inner = self.inner.load_full();
-        let topic = self.config.kafka_topic.clone();
-        let asked = tokio::task::spawn_blocking(move || ask(&inner, &topic, PROBE_DEADLINE));
-        asked.await.unwrap_or(Err(ProducerError::Away))
+        tokio::task::spawn_blocking(move || ask(&inner)).await.unwrap_or(Err(ProducerError::Away))
     }
 
     /// Waits until everything handed over is acknowledged or failed, for shutdown.

@@ -23,6 +23,9 @@ const MAX_FRESH: Duration = Duration::from_secs(45);
 /// The part of an answer that is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Kept {
+    from: i64,
+    to: i64,
+    top: u16,
     total: u64,
     counts: Vec<(String, u64)>,
     users: Option<Vec<(String, u64)>>,
@@ -37,9 +40,12 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn new(seen: Seen<SummaryRows>, cost: Duration) -> Self {
+    pub(super) fn new((window, top): (Window, u16), seen: Seen<SummaryRows>, cost: Duration) -> Self {
         let rows = seen.value;
         Self {
+            from: window.from_seconds(),
+            to: window.to_seconds(),
+            top,
             total: rows.total_events,
             counts: rows.counts.into_iter().map(|count| (count.event_name, count.events)).collect(),
             users: rows.top_users.map(|users| users.into_iter().map(|user| (user.user_id, user.events)).collect()),
@@ -50,6 +56,11 @@ impl Kept {
             cost_micros: u64::try_from(cost.as_micros()).unwrap_or(u64::MAX),
             stale: false,
         }
+    }
+
+    /// Whether it is the answer to that question; another may have taken its place.
+    pub(super) fn is_of(&self, window: Window, top: u16) -> bool {
+        (self.from, self.to, self.top) == (window.from_seconds(), window.to_seconds(), top)
     }
 
     pub(super) fn fresh_for(&self) -> Duration {
@@ -109,7 +120,7 @@ mod tests {
     fn kept(cost_ms: u64) -> Kept {
         let value = SummaryRows { total_events: 0, counts: vec![], top_users: None, approximation: None };
         let seen = Seen { value, data_as_of: Some(at(NOW - 5)), replica: false };
-        Kept::new(seen, Duration::from_millis(cost_ms))
+        Kept::new((Window::last(60, at(NOW)), 10), seen, Duration::from_millis(cost_ms))
     }
 
     #[test]

@@ -46,9 +46,6 @@ use freshness::Watch;
 use gate::Gate;
 use summary::Summaries;
 
-/// What the bulk lane's topic has after the standard lane's.
-const BULK_SUFFIX: &str = ".bulk";
-
 /// Why a question has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum QueryError {
@@ -241,9 +238,8 @@ impl Queries {
         limit: u16,
         now: Timestamp,
     ) -> Result<EventsPage, QueryError> {
-        let standard = self.store.topic().ok_or(QueryError::Topic)?;
         // An account's lane may change from one event to the next, so both lanes' events are its stream of events.
-        if topic.strip_suffix(BULK_SUFFIX).unwrap_or(topic) != standard {
+        if !self.store.carries(topic) {
             return Err(QueryError::Topic);
         }
         self.events(account, &EventQuery::default(), limit, now).await

@@ -2,7 +2,7 @@
 //! seconds ago, and however many ask for one key at once, this process loads it once.
 //!
 //! 1. process cache: a second, so that a dashboard storm costs nothing;
-//! 2. Redis: 45 to 58 seconds, spread so that keys written together do not run out together; away, it is skipped. An answer
+//! 2. Redis, for windows of whole buckets: 45 to 58 seconds, spread so that keys written together do not run out together; away, it is skipped. An answer
 //!    from here is taken while it is younger than a hundred times what it cost Postgres, so that a small account sees its
 //!    events at once and a large one costs Postgres at most a hundredth of its time; near its end one of its readers renews it
 //!    in the background ([`Kept::is_due`]);
@@ -36,6 +36,10 @@ pub(super) const PROCESS_TTL: Duration = Duration::from_secs(1);
 
 /// What Redis returns must be younger, so that with [`PROCESS_TTL`] on top no answer is older than 60 s.
 const MAX_AGE: Duration = Duration::from_secs(59);
+
+/// Answers of one account that Redis holds: a window is kept in the place its numbers point to, over whatever was there, so
+/// that nobody can fill Redis by asking for ever new windows.
+const SLOTS: i64 = 64;
 
 /// Most answers this process renews in the background at the same time.
 const MAX_RENEWALS: usize = 64;
@@ -200,7 +204,8 @@ impl Drop for Renewal {
 
 impl Loader {
     async fn held(&self, key: &Key, now: Timestamp) -> Option<Aged<Kept>> {
-        self.redis.get::<Kept>(&self.name("summary", key)).await.filter(|kept| kept.age(now) < MAX_AGE)
+        let held = self.redis.get::<Kept>(&self.name("summary", key)?).await?;
+        (held.value.is_of(key.window, key.top) && held.age(now) < MAX_AGE).then_some(held)
     }
 
     async fn compute(&self, key: &Key, database: Database, now: Timestamp) -> Result<Answer, QueryError> {
@@ -210,9 +215,12 @@ impl Loader {
         drop(permit);
         metrics::answered(Source::Postgres);
         // Aged from before the question, so that the time Postgres took counts as age.
-        let kept = Arc::new(Aged { computed_at: now.micros(), value: Kept::new(seen, asked.elapsed()) });
-        self.redis.put(&self.name("summary", key), &*kept, ttl()).await;
-        self.redis.put(&self.name("summary-last", key), &*kept, self.stale_for).await;
+        let value = Kept::new((key.window, key.top), seen, asked.elapsed());
+        let kept = Arc::new(Aged { computed_at: now.micros(), value });
+        if let Some((name, last)) = self.name("summary", key).zip(self.name("summary-last", key)) {
+            self.redis.put(&name, &*kept, ttl()).await;
+            self.redis.put(&last, &*kept, self.stale_for).await;
+        }
         Ok(kept)
     }
 
@@ -223,7 +231,7 @@ impl Loader {
             Err(error) => error,
         };
         let last = match error {
-            QueryError::Unavailable(_) => self.redis.get::<Kept>(&self.name("summary-last", key)).await,
+            QueryError::Unavailable(_) => self.last(key).await,
             _ => None,
         };
         let Some(mut last) = last.filter(|last| last.age(now) < self.stale_for) else {
@@ -235,9 +243,16 @@ impl Loader {
         Ok(Arc::new(last))
     }
 
-    fn name(&self, kind: &str, Key { account, window, top }: &Key) -> String {
-        let what = format!("{kind}:{}:{}:{top}", window.from_seconds(), window.to_seconds());
-        self.redis.key(account, &what)
+    async fn last(&self, key: &Key) -> Option<Aged<Kept>> {
+        let last = self.redis.get::<Kept>(&self.name("summary-last", key)?).await?;
+        last.value.is_of(key.window, key.top).then_some(last)
+    }
+
+    /// The key in Redis; `None` for windows that are not kept there.
+    fn name(&self, kind: &str, Key { account, window, top }: &Key) -> Option<String> {
+        let (first, end) = window.whole_buckets().filter(|buckets| *buckets == window.touched_buckets())?;
+        let slot = (first / BUCKET_SECONDS + 31 * (end / BUCKET_SECONDS) + 7 * i64::from(*top)).rem_euclid(SLOTS);
+        Some(self.redis.key(account, &format!("{kind}:{slot}")))
     }
 }
 

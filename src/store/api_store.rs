@@ -17,7 +17,7 @@ use super::replica::{Database, Databases};
 use super::{metrics, partitions, read};
 use crate::config::DatabaseConfig;
 use crate::domain::id::{AccountId, EventId};
-use crate::domain::partitioner::StandardLane;
+use crate::domain::partitioner::Topics;
 use crate::domain::receipt::Receipt;
 use crate::domain::time::Timestamp;
 use crate::domain::window::Window;
@@ -30,7 +30,7 @@ const PROBE_DEADLINE: Duration = Duration::from_secs(1);
 pub struct ApiStore {
     databases: Databases,
     limit: Duration,
-    lane: Option<StandardLane>,
+    topics: Option<Topics>,
 }
 
 /// What a read saw, and of which time.
@@ -57,7 +57,7 @@ macro_rules! read {
                 let mut lease = Lease::take(database.pool).await?;
                 let answer = async {
                     let mut $tx = read::begin(&mut lease, $account, $store.limit).await?;
-                    let data_as_of = read::freshness::as_of(&mut $tx, $account, $store.lane.as_ref()).await?;
+                    let data_as_of = read::freshness::as_of(&mut $tx, $account, $store.topics.as_ref()).await?;
                     let value = $work.await?;
                     $tx.commit().await?;
                     Ok(Seen { value, data_as_of, replica: database.is_replica() })
@@ -90,14 +90,14 @@ impl ApiStore {
         if let Some(url) = &config.database_read_url {
             databases = databases.with_replica(url, config.db_api_connections)?;
         }
-        Ok(Self { databases, limit, lane: None })
+        Ok(Self { databases, limit, topics: None })
     }
 
-    /// The same store, which knows where the standard lane puts an account: `data_as_of` then looks at the account's own
-    /// partition of it instead of all.
+    /// The same store, which knows where the log puts an account: `data_as_of` then looks at the account's own partitions
+    /// instead of all.
     #[must_use]
-    pub fn with_lane(self, lane: StandardLane) -> Self {
-        Self { lane: Some(lane), ..self }
+    pub fn with_topics(self, topics: Topics) -> Self {
+        Self { topics: Some(topics), ..self }
     }
 
     /// The event of that id, if it is stored.
@@ -193,9 +193,9 @@ impl ApiStore {
         read!(self, account, database, |tx| read::minutes::rows(&mut tx, account, first, end))
     }
 
-    /// The topic of the standard lane, when it is known.
-    pub fn topic(&self) -> Option<&str> {
-        self.lane.as_ref().map(|lane| &**lane.topic())
+    /// Whether that topic carries events, as far as is known.
+    pub fn carries(&self, topic: &str) -> bool {
+        self.topics.as_ref().is_some_and(|topics| topics.carries(topic))
     }
 
     /// How far each partition of the log is settled, as the primary knows it.

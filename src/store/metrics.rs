@@ -72,8 +72,9 @@ static DUPLICATE: LazyLock<IntCounter> = LazyLock::new(|| ROWS.with_label_values
 pub(super) fn announce(pool: &str) {
     POOL_WAIT.with_label_values(&[pool]);
     LazyLock::force(&WRITE_SECONDS);
-    INSERTED.inc_by(0);
-    DUPLICATE.inc_by(0);
+    for counter in [&*INSERTED, &*DUPLICATE, &*FALLBACKS] {
+        counter.inc_by(0);
+    }
     for meaning in ["transient", "data", "schema", "unavailable", "broken"] {
         ERRORS.with_label_values(&[meaning]).inc_by(0);
     }

@@ -114,6 +114,8 @@ pub enum Retry {
 /// Shows what an alert may ask for at zero; lag appears with the first partition.
 pub(super) fn announce() {
     LazyLock::force(&BATCH_EVENTS);
+    LazyLock::force(&SKETCH_SECONDS);
+    UNCOUNTED.inc_by(0);
     LazyLock::force(&END_TO_END_SECONDS);
     LazyLock::force(&LAG);
     for class in ["transient", "schema", "late", "data", "dead_letter"] {

@@ -8,16 +8,18 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Error, Row};
 
 use crate::domain::id::AccountId;
-use crate::domain::partitioner::StandardLane;
+use crate::domain::partitioner::Topics;
 use crate::domain::time::Timestamp;
 
-/// The account's own partition of the standard lane, and every partition of every other topic: the bulk lane spreads an
-/// account by its users. A partition with nothing left to read is kept up to date by the worker, so a quiet one does not hold
-/// the answer back. While the number of partitions is unknown, the least advanced of all decides.
+/// The least advanced of the account's own partitions; nothing while one of them is not known, because it may hold anything. A
+/// partition with nothing left to read is kept up to date by the worker, so a quiet one does not hold the answer back.
 const AS_OF: &str = "
-    SELECT CASE WHEN $2::int IS NULL OR bool_or(topic = $1 AND kafka_partition = $2) THEN min(record_time) END
-      FROM log_progress
-     WHERE $2::int IS NULL OR topic <> $1 OR kafka_partition = $2";
+    SELECT CASE WHEN count(record_time) = count(*) THEN min(record_time) END
+      FROM UNNEST($1::text[], $2::int[]) AS own (topic, kafka_partition)
+      LEFT JOIN log_progress USING (topic, kafka_partition)";
+
+/// The least advanced of all, while nobody knows where the account's records are.
+const AS_OF_ALL: &str = "SELECT min(record_time) FROM log_progress";
 
 const NEXT_OFFSETS: &str = "SELECT topic, kafka_partition, next_offset FROM log_progress";
 
@@ -35,13 +37,16 @@ pub struct NextOffset {
 pub(in crate::store) async fn as_of(
     connection: &mut PgConnection,
     account: &AccountId,
-    lane: Option<&StandardLane>,
+    topics: Option<&Topics>,
 ) -> Result<Option<Timestamp>, Error> {
-    let row = sqlx::query(AS_OF)
-        .bind(lane.map_or("", |lane| lane.topic()))
-        .bind(lane.and_then(|lane| lane.partition(account)))
-        .fetch_one(connection)
-        .await?;
+    let row = match topics.and_then(|topics| topics.homes(account)) {
+        Some(homes) => {
+            let (topics, partitions): (Vec<&str>, Vec<i32>) =
+                homes.iter().map(|(topic, partition)| (&**topic, *partition)).unzip();
+            sqlx::query(AS_OF).bind(topics).bind(partitions).fetch_one(connection).await?
+        }
+        None => sqlx::query(AS_OF_ALL).fetch_one(connection).await?,
+    };
     Ok(row.try_get::<Option<DateTime<Utc>>, _>(0)?.map(Timestamp::from))
 }
 

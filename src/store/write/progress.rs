@@ -1,4 +1,5 @@
-//! How far the log is settled. Invariant: progress never goes back, not even when a worker that lost its partition writes late.
+//! How far the log is settled. Invariant: progress never goes back, not even when a worker that lost its partition writes late;
+//! and no time lies ahead of Postgres's clock, because one broker's wrong clock would else vouch for what is still to come.
 
 use chrono::{DateTime, Utc};
 use sqlx::Error;
@@ -8,7 +9,7 @@ use crate::store::worker_store::Progress;
 
 const UPSERT: &str = "
     INSERT INTO log_progress AS held (topic, kafka_partition, next_offset, record_time)
-    SELECT topic, kafka_partition, max(next_offset), max(record_time)
+    SELECT topic, kafka_partition, max(next_offset), LEAST(max(record_time), clock_timestamp())
       FROM UNNEST($1::text[], $2::int[], $3::bigint[], $4::timestamptz[])
            AS batch (topic, kafka_partition, next_offset, record_time)
      GROUP BY topic, kafka_partition

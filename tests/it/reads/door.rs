@@ -48,9 +48,12 @@ async fn metrics_are_those_of_the_seed_document() {
     let app = TestApp::start().await;
     let acme = app.client("acme");
     let mut last = String::new();
-    for (user, channel, timestamp) in
-        [("a", "web", 1_767_225_600), ("a", "mobile", 1_767_225_660), ("b", "web", 1_767_232_800), ("c", "web", 1_700_000_000)]
-    {
+    for (user, channel, timestamp) in [
+        ("a", "web", 1_767_225_600),
+        ("a", "mobile", 1_767_225_660),
+        ("b", "web", 1_767_232_800),
+        ("c", "web", 1_700_000_000),
+    ] {
         let event = json!({"event_name": "view", "user_id": user, "channel": channel, "timestamp": timestamp});
         last = send(&acme, event).await.1;
     }

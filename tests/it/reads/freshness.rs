@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use weir::domain::id::EventId;
 use weir::domain::receipt::Receipt;
+use weir::domain::time::{SECOND, Timestamp};
+use weir::domain::window::Window;
 use weir::query::{Database, EventQuery, QueryError};
 
 use crate::stores::{PARTITIONS, Stores, TOPIC, account, at, event};
@@ -11,24 +13,44 @@ use crate::stores::{PARTITIONS, Stores, TOPIC, account, at, event};
 const NOW: i64 = crate::stores::BASE;
 
 #[tokio::test]
-async fn only_the_accounts_own_partition_and_other_lanes_hold_its_time_back() {
+async fn only_the_accounts_own_partitions_hold_its_time_back() {
     let stores = Stores::new().await;
     let owner = account("acme");
-    stores.lane.learn(PARTITIONS);
-    let own = stores.lane.partition(&owner).expect("known");
+    let bulk = format!("{TOPIC}.bulk");
+    stores.topics.learn([(TOPIC.to_owned(), PARTITIONS), (bulk.clone(), PARTITIONS)]);
+    let homes = stores.topics.homes(&owner).expect("known");
     let as_of = || async {
         let page = stores.queries().events(&owner, &EventQuery::default(), 1, at(NOW)).await.expect("page");
         (page.freshness.data_as_of, page.freshness.lag_seconds)
     };
-    for partition in (0..PARTITIONS).filter(|partition| *partition != own) {
-        stores.settle(TOPIC, partition, 1, at(NOW - 900)).await;
+    for topic in [TOPIC, &bulk, "topic.of.old"] {
+        for partition in 0..PARTITIONS {
+            if !homes.iter().any(|home| (&*home.0, home.1) == (topic, partition)) {
+                stores.settle(topic, partition, 1, at(NOW - 900)).await;
+            }
+        }
     }
-    // Nothing is known of the one that matters.
-    assert_eq!(as_of().await, (None, None));
-    stores.settle(TOPIC, own, 1, at(NOW - 5)).await;
+    // Of the account's own partitions one is as good as unknown until the last of them is known.
+    for (topic, partition) in &homes {
+        assert_eq!(as_of().await, (None, None));
+        stores.settle(topic, *partition, 1, at(NOW - 5)).await;
+    }
     assert_eq!(as_of().await, (Some(at(NOW - 5)), Some(5.0)));
-    stores.settle("weir.events.bulk", 0, 1, at(NOW - 60)).await;
-    assert_eq!(as_of().await, (Some(at(NOW - 60)), Some(60.0)));
+    for (topic, partition) in &homes[1..] {
+        stores.settle(topic, *partition, 2, at(NOW - 1)).await;
+    }
+    assert_eq!(as_of().await, (Some(at(NOW - 5)), Some(5.0)));
+    stores.finish().await;
+}
+
+#[tokio::test]
+async fn a_broker_whose_clock_is_ahead_vouches_for_nothing_that_is_still_to_come() {
+    let stores = Stores::new().await;
+    let ahead = Timestamp::now().saturating_add_micros(3_600 * SECOND);
+    stores.settle(TOPIC, 0, 1, ahead).await;
+    let owner = account("acme");
+    let page = stores.queries().events(&owner, &EventQuery::default(), 1, Timestamp::now()).await.expect("page");
+    assert!(page.freshness.data_as_of.is_some_and(|as_of| as_of <= Timestamp::now()), "{:?}", page.freshness);
     stores.finish().await;
 }
 
@@ -36,7 +58,7 @@ async fn only_the_accounts_own_partition_and_other_lanes_hold_its_time_back() {
 async fn a_reader_who_shows_a_receipt_waits_until_it_counts_and_sees_it_past_the_caches() {
     let stores = Stores::new().await;
     let (queries, owner) = (stores.queries(), account("acme"));
-    let window = weir::domain::window::Window::last(3_600, at(NOW));
+    let window = Window::new(at(NOW - 900), at(NOW + 899), 3_600).expect("window");
     let total = |database| {
         let (queries, owner) = (&queries, &owner);
         async move { queries.summary(owner, (window, 10), database, at(NOW)).await.expect("summary").total_events }

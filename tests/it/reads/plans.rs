@@ -65,10 +65,7 @@ async fn every_question_reads_one_partition_by_its_index() {
             partitions.dedup();
             assert!(partitions.len() <= 1, "{name} is not pruned: {partitions:?}");
         }
-        assert!(
-            found.iter().all(|(kind, ..)| kind.contains("Index") || kind.contains("Bitmap")),
-            "{plan:#}"
-        );
+        assert!(found.iter().all(|(kind, ..)| kind.contains("Index") || kind.contains("Bitmap")), "{plan:#}");
     }
     stores.finish().await;
 }

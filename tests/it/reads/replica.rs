@@ -23,10 +23,10 @@ async fn reads_go_to_the_replica_and_to_the_primary_while_it_is_away() {
     let replica = postgres.replica_in(&root, Lifetime::WithParent).expect("a replica");
     let mut config = stores.config.database.clone();
     config.database_read_url = Some(Secret::new(replica.login(Login::Api, stores.database())));
-    stores.lane.learn(PARTITIONS);
-    let store = ApiStore::open(&config).expect("store").with_lane(stores.lane.clone());
+    stores.topics.learn([(TOPIC.to_owned(), PARTITIONS)]);
+    let store = ApiStore::open(&config).expect("store").with_topics(stores.topics.clone());
     let queries = stores.queries_on(store.clone());
-    let own = stores.lane.partition(&account("acme")).expect("known");
+    let own = stores.topics.homes(&account("acme")).expect("known")[0].1;
 
     stores.write(&[event("acme", "1")]).await;
     stores.settle(TOPIC, own, 1, at(BASE)).await;

@@ -12,13 +12,18 @@ use crate::stores::{Stores, account, at, engines, event, eventually};
 const NOW: i64 = crate::stores::BASE;
 
 fn window() -> Window {
-    Window::last(86_400, at(NOW))
+    Window::new(at(NOW - 85_500), at(NOW + 899), 86_400).expect("window")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_hundred_misses_of_one_key_are_one_query() {
     let stores = Stores::new().await;
     stores.write(&[event("acme", "e")]).await;
+    // A session tells its statistics when it ends at the latest.
+    stores.worker.close().await;
+    let gone =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'weir-worker'";
+    eventually("the writer's statistics", || async { (stores.number(gone).await == 0).then_some(()) }).await;
     let queries = Arc::new(stores.queries());
     // The connection of the API is open before the statistics are read.
     stores.api.probe().await.expect("store");
@@ -39,6 +44,10 @@ async fn five_hundred_misses_of_one_key_are_one_query() {
     });
     assert!(join_all(crowd).await.iter().all(|summary| summary.total_events == 1));
     stores.api.close().await;
+    eventually("the readers' statistics", || async {
+        (stores.number(&gone.replace("worker", "api")).await == 0).then_some(())
+    })
+    .await;
     assert_eq!(stores.number(scans).await - before, 2 * alone);
     stores.finish().await;
 }
@@ -85,5 +94,23 @@ async fn an_account_over_its_share_is_refused_and_others_are_not() {
         assert!(page.is_ok(), "{page:?}");
     };
     tokio::join!(locked, crowd);
+    stores.finish().await;
+}
+
+#[tokio::test]
+async fn ever_new_windows_do_not_fill_redis() {
+    let stores = Stores::new().await;
+    stores.write(&[event("acme", "e")]).await;
+    let (owner, queries) = (account("acme"), stores.queries());
+    for n in 0..200 {
+        // Whole buckets, each window another one; and one that begins in the middle of a bucket.
+        for from in [NOW - n * 900, NOW - n * 900 + 1] {
+            let window = Window::new(at(from), at(NOW + 899), 1_000_000).expect("window");
+            let summary = queries.summary(&owner, (window, 10), Database::Usual, at(NOW)).await.expect("summary");
+            assert_eq!(summary.total_events, u64::from(from <= NOW));
+        }
+    }
+    let held = stores.redis_keys("summary").await;
+    assert!((100..=128).contains(&held), "{held}");
     stores.finish().await;
 }

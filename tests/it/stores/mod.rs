@@ -9,7 +9,7 @@ use weir::cache::Cache;
 use weir::config::{Config, Secret};
 use weir::domain::event::{Channel, Event};
 use weir::domain::id::{AccountId, EventId};
-use weir::domain::partitioner::StandardLane;
+use weir::domain::partitioner::Topics;
 use weir::domain::receipt::ReceiptSealer;
 use weir::domain::time::Timestamp;
 use weir::query::Queries;
@@ -48,7 +48,7 @@ pub struct Stores {
     pub api: ApiStore,
     pub worker: WorkerStore,
     pub config: Config,
-    pub lane: StandardLane,
+    pub topics: Topics,
     pub sealer: ReceiptSealer,
     superuser: String,
     database: String,
@@ -75,10 +75,10 @@ impl Stores {
         config.redis.redis_timeout_ms = 2_000;
         adjust(&mut config);
         weir::store::migrate(config.database.database_migrate_url.as_ref().expect("url")).await.expect("migrations");
-        let lane = StandardLane::new(TOPIC);
+        let topics = Topics::new(TOPIC);
         Self {
-            api: ApiStore::open(&config.database).expect("api").with_lane(lane.clone()),
-            lane,
+            api: ApiStore::open(&config.database).expect("api").with_topics(topics.clone()),
+            topics,
             sealer: ReceiptSealer::new(b"a secret of the tests"),
             worker: WorkerStore::open(&config.database, &config.worker).expect("worker"),
             superuser: postgres.superuser_url(&database),
@@ -135,6 +135,16 @@ impl Stores {
     pub async fn number(&self, sql: &str) -> i64 {
         let sql = AssertSqlSafe(sql.to_owned());
         sqlx::query_scalar(sql).fetch_one(&mut self.superuser().await).await.expect("one number")
+    }
+
+    /// How many keys of that kind Redis holds for the test.
+    pub async fn redis_keys(&self, kind: &str) -> usize {
+        let (url, pattern) = (engines().redis.url(), format!("{}:*:{kind}*", self.database));
+        let scan = move || {
+            std::process::Command::new("redis-cli").args(["-u", &url, "--scan", "--pattern", &pattern]).output()
+        };
+        let printed = tokio::task::spawn_blocking(scan).await.expect("join").expect("redis-cli");
+        String::from_utf8_lossy(&printed.stdout).lines().filter(|line| !line.is_empty()).count()
     }
 
     /// Closes the pools and drops the database.

@@ -14,6 +14,7 @@ use super::{client, client::Answer, environment, out};
 pub(super) const ACCOUNT: &str = "demo";
 /// The event, without quotes a shell would mind.
 pub(super) const EVENT: &str = r#"{"event_name":"signup","user_id":"u1","channel":"web"}"#;
+const EVENT_NAME: &str = "signup";
 const COUNTED: Duration = Duration::from_secs(30);
 
 /// Sends the event and waits until the account's summary counts it; says so in one line.
@@ -56,12 +57,13 @@ pub(super) fn test_event(dir: &Path) -> Result<()> {
     show(&client::post(&format!("{url}/v1/events"), &token, EVENT)?)
 }
 
-/// `test-metrics`: what the account has sent in the last hour, by name.
+/// `test-metrics`: the demo's signups of the last hour, by channel.
 pub(super) fn test_metrics(dir: &Path) -> Result<()> {
     let (url, token) = (environment::read(dir, "WEIR_URL")?, environment::read(dir, "WEIR_TOKEN")?);
     let now = unix_seconds();
     let range = format!("from={}&to={now}", now.saturating_sub(3_600));
-    show(&client::get(&format!("{url}/v1/accounts/{ACCOUNT}/summary?{range}"), Some(&token))?)
+    let query = format!("event_name={EVENT_NAME}&group_by=channel&{range}");
+    show(&client::get(&format!("{url}/v1/metrics?{query}"), Some(&token))?)
 }
 
 /// `health` and `ready`.
