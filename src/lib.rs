@@ -15,6 +15,7 @@
 //! | quota | what an account may do; a quota is a set of policies |
 //! | policy | one limit of a quota: `sustained`, `burst`, `bytes` |
 //! | lane | `standard` or `bulk`: which topic an account's events take |
+//! | source | a provider that sends events in its own form, signed, under a row operators keep |
 //! | window | a range of time, both ends inclusive at one-second resolution |
 //! | summary | counts and top users of one account over a window |
 //! | counts | events per account, name, channel and 15-minute bucket, changed only by rows really inserted |
@@ -33,8 +34,10 @@ pub mod idempotency;
 pub mod ingest;
 pub mod kafka;
 pub mod limit;
+pub mod operators;
 pub mod query;
 pub mod slo;
+pub mod sources;
 pub mod store;
 pub mod telemetry;
 pub mod worker;

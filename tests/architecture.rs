@@ -12,14 +12,16 @@ const MAX_LINES: usize = 400;
 const MAX_MEDIAN: usize = 150;
 
 /// Left may import right; everyone but `domain` may also import [`BASE`]. `*` is everything.
-const IMPORTS: [(&str, &[&str]); 20] = [
+const IMPORTS: [(&str, &[&str]); 22] = [
     ("main", &["app", "cli"]),
     // The one-off commands (token, migrate, openapi, dead-letters) call one station each.
     ("cli", &["app", "auth", "dlq", "http", "kafka", "slo", "store"]),
     ("app", &["*"]),
-    ("http", &["auth", "ingest", "idempotency", "limit", "query", "stream", "slo", "dlq"]),
+    ("http", &["auth", "ingest", "idempotency", "limit", "operators", "query", "sources", "stream", "slo", "dlq"]),
     ("ingest", &["limit", "codec", "kafka"]),
     ("idempotency", &["cache"]),
+    ("operators", &["store"]),
+    ("sources", &["operators", "codec"]),
     ("worker", &["codec", "kafka", "store", "cache", "dlq"]),
     ("query", &["store", "cache"]),
     ("slo", &["store"]),

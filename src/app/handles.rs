@@ -17,7 +17,9 @@ use crate::http::Components;
 use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
 use crate::kafka::{Consumer, Producer};
+use crate::operators::Operators;
 use crate::query::Queries;
+use crate::sources::Sources;
 use crate::store::{ApiStore, WorkerStore};
 use crate::telemetry::health::Health;
 use crate::worker::{Keeper, Tally, Worker};
@@ -38,6 +40,8 @@ struct Api {
     topics: Topics,
     cache: Cache,
     receipts: ReceiptSealer,
+    operators: Operators,
+    sources: Sources,
 }
 
 impl Handles {
@@ -80,6 +84,8 @@ impl Handles {
             repeats: Repeats::new(api.cache.clone(), config.http.request_deadline()),
             queries: Arc::new(Queries::new(api.store.clone(), api.cache.clone(), api.receipts.clone(), &config.query)),
             receipts: api.receipts.clone(),
+            operators: api.operators.clone(),
+            sources: api.sources.clone(),
             health: self.health.clone(),
             config: config.http.clone(),
             caps: config.ingest.clone(),
@@ -148,7 +154,10 @@ impl Api {
             let cache = probed_cache.clone();
             Box::pin(async move { cache.probe().await.map_err(|_| "no answer from Redis".to_owned()) })
         });
-        Ok(Self { auth, store, topics, cache, receipts: sealer(&config.receipts) })
+        let operators = Operators::new(&store);
+        let sources = Sources::start(&operators, &config.operators, (tasks, background)).context("WEIR_SEAL_KEY")?;
+        let receipts = sealer(&config.receipts);
+        Ok(Self { auth, store, topics, cache, receipts, operators, sources })
     }
 }
 

@@ -7,6 +7,7 @@ mod http;
 mod ingest;
 mod kafka;
 mod limit;
+mod operators;
 mod query;
 mod receipts;
 mod redis;
@@ -23,6 +24,7 @@ pub use http::HttpConfig;
 pub use ingest::IngestConfig;
 pub use kafka::KafkaConfig;
 pub use limit::{LimitConfig, Network};
+pub use operators::OperatorConfig;
 pub use query::QueryConfig;
 pub use receipts::ReceiptConfig;
 pub use redis::RedisConfig;
@@ -60,6 +62,9 @@ pub struct Config {
     /// Receipts.
     #[command(flatten, next_help_heading = "Receipts")]
     pub receipts: ReceiptConfig,
+    /// What operators decide at run time.
+    #[command(flatten, next_help_heading = "Operators")]
+    pub operators: OperatorConfig,
     /// The worker.
     #[command(flatten, next_help_heading = "Worker")]
     pub worker: WorkerConfig,
@@ -111,6 +116,7 @@ impl Config {
         self.redis.resolve(&mut mistakes);
         self.query.check(&mut mistakes);
         self.receipts.resolve(&mut mistakes);
+        self.operators.resolve(&mut mistakes);
         self.worker.check(&mut mistakes);
         self.telemetry.check(&mut mistakes);
         // A replay of what Postgres has already let go would count events twice over.

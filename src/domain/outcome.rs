@@ -167,8 +167,12 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault of constant texts.
-    pub fn new(pointer: &'static str, rule: &'static str, reason: &'static str) -> Self {
-        Self { pointer: Cow::Borrowed(pointer), rule, reason: Cow::Borrowed(reason) }
+    /// A fault of this place and rule.
+    pub fn new(
+        pointer: impl Into<Cow<'static, str>>,
+        rule: &'static str,
+        reason: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { pointer: pointer.into(), rule, reason: reason.into() }
     }
 }

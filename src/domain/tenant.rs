@@ -1,4 +1,4 @@
-//! Who is calling. Invariant: a [`Tenant`] comes from a verified token only.
+//! Who is calling. Invariant: a [`Tenant`] comes from a verified token, or from the source row of a delivery whose signature is good.
 
 use super::id::AccountId;
 use super::time::Timestamp;
@@ -22,11 +22,15 @@ pub enum Scope {
     QuotasAdmin,
     /// Manage all dead letters (operators).
     DlqAdmin,
+    /// Manage sources (operators).
+    SourcesAdmin,
+    /// Manage topics (operators).
+    TopicsAdmin,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::EventsWrite,
         Self::EventsRead,
         Self::MetricsRead,
@@ -35,6 +39,8 @@ impl Scope {
         Self::SloRead,
         Self::QuotasAdmin,
         Self::DlqAdmin,
+        Self::SourcesAdmin,
+        Self::TopicsAdmin,
     ];
 
     /// The name inside the token's `scope` claim.
@@ -48,6 +54,8 @@ impl Scope {
             Self::SloRead => "slo:read",
             Self::QuotasAdmin => "quotas:admin",
             Self::DlqAdmin => "dlq:admin",
+            Self::SourcesAdmin => "sources:admin",
+            Self::TopicsAdmin => "topics:admin",
         }
     }
 

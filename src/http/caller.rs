@@ -33,7 +33,7 @@ macro_rules! needs {
     )*};
 }
 
-needs!(EventsWrite, EventsRead, MetricsRead);
+needs!(EventsWrite, EventsRead, MetricsRead, SourcesAdmin);
 
 /// The verified caller of an operation that needs the scope `N`.
 pub(super) struct Caller<N> {
@@ -52,13 +52,16 @@ impl<N: Needs> Caller<N> {
     }
 
     pub(super) async fn with_token(request: &Request, token: &str) -> Result<Self, Problem> {
-        let context = RequestContext::of(request)?;
-        let components = request.data::<Arc<Components>>().ok_or_else(|| Problem::new(Code::Internal, ""))?;
-        let tenant = components.auth.verify(token).await?;
+        let tenant = Components::of(request)?.auth.verify(token).await?;
         if !tenant.scopes.has(N::SCOPE) {
             return Err(Problem::scope_missing(N::SCOPE.as_str()));
         }
-        let (components, context) = (Arc::clone(components), Arc::clone(context));
+        Self::with_tenant(request, tenant)
+    }
+
+    /// A caller who is known otherwise than by a token.
+    pub(super) fn with_tenant(request: &Request, tenant: Arc<Tenant>) -> Result<Self, Problem> {
+        let (components, context) = (Arc::clone(Components::of(request)?), Arc::clone(RequestContext::of(request)?));
         Ok(Self { tenant, components, context, needs: PhantomData })
     }
 

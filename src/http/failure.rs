@@ -23,6 +23,12 @@ pub(super) struct Write;
 /// Statuses of an operation that takes a body and an Idempotency-Key.
 pub(super) struct WriteOnce;
 
+/// Statuses of an operation that takes signed deliveries.
+pub(super) struct Delivery;
+
+/// Statuses of an operator's change.
+pub(super) struct Change;
+
 /// Statuses of an operation that reads a collection.
 pub(super) struct Read;
 
@@ -35,6 +41,14 @@ impl Statuses for Write {
 
 impl Statuses for WriteOnce {
     const STATUSES: &'static [u16] = &[400, 401, 403, 408, 409, 413, 415, 422, 500, 503, 504];
+}
+
+impl Statuses for Delivery {
+    const STATUSES: &'static [u16] = &[400, 401, 403, 408, 413, 415, 500, 503, 504];
+}
+
+impl Statuses for Change {
+    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 408, 409, 412, 413, 415, 428, 500, 503, 504];
 }
 
 impl Statuses for Read {
@@ -73,6 +87,7 @@ impl<S: Statuses> ApiResponse for Failure<S> {
 fn response(status: u16) -> MetaResponse {
     let headers = match status {
         401 => vec![header("WWW-Authenticate", "string", "How to authenticate")],
+        412 | 428 => vec![header("ETag", "string", "Version of what is there, when something is")],
         415 => vec![header("Accept-Encoding", "string", "Content codings that are taken, when that was the reason")],
         409 | 429 | 503 => vec![header("Retry-After", "integer", "Seconds to wait before the next try")],
         _ => vec![],
@@ -103,11 +118,15 @@ fn description(status: u16) -> &'static str {
         403 => "The token does not allow this, or names another account",
         404 => "No such thing in this account",
         408 => "The body came too slowly",
-        409 => "A request with this Idempotency-Key is still running",
+        409 => {
+            "Something else stands in the way: a request with this Idempotency-Key is still running, or there is no room"
+        }
+        412 => "It is not, or no longer, what `If-Match` names",
         413 => "Too many bytes or events",
         415 => "Not a media type or coding that is taken",
         422 => "This Idempotency-Key came with another body before",
         429 => "The account is over a policy, or has too many requests under way",
+        428 => "It exists: send its ETag as `If-Match`",
         500 => "A mistake of ours",
         503 => "We cannot take or answer it now; nothing was taken unless `code` is `outcome_unknown`",
         504 => "The answer took longer than this service allows",

@@ -7,6 +7,7 @@
 //! [`api`] (hand on) → [`outcome`] / [`answer`] or [`refusal`] / [`problem`] (word it). [`openapi`] documents the same types.
 
 mod acceptor;
+mod admin;
 mod answer;
 mod api;
 mod beacon;
@@ -48,7 +49,7 @@ mod trace;
 use std::io;
 use std::sync::Arc;
 
-use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route};
+use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response, Route};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -57,11 +58,14 @@ use crate::config::{HttpConfig, IngestConfig};
 use crate::domain::receipt::ReceiptSealer;
 use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
+use crate::operators::Operators;
 use crate::query::Queries;
+use crate::sources::Sources;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::render;
 
 pub use openapi::document;
+use problem::{Code, Problem};
 use routes::{Methods, api_routes, plain};
 
 /// What the public listener stands on.
@@ -72,6 +76,10 @@ pub struct Components {
     pub ingest: Arc<Ingest>,
     /// Answers by Idempotency-Key.
     pub repeats: Repeats,
+    /// What operators decide.
+    pub operators: Operators,
+    /// Who may deliver without a token.
+    pub sources: Sources,
     /// Events and summaries out.
     pub queries: Arc<Queries>,
     /// Whether traffic is wanted.
@@ -82,6 +90,16 @@ pub struct Components {
     pub config: HttpConfig,
     /// Caps of bodies.
     pub caps: IngestConfig,
+}
+
+impl Components {
+    /// What the routes were given.
+    ///
+    /// # Errors
+    /// An internal problem on a listener without them: a mistake of ours.
+    fn of(request: &Request) -> Result<&Arc<Self>, Problem> {
+        request.data::<Arc<Self>>().ok_or_else(|| Problem::new(Code::Internal, ""))
+    }
 }
 
 /// Serves tenants on a bound listener until the token is cancelled, then drains; returns when the last connection is closed,

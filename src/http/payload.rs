@@ -2,7 +2,6 @@
 //! refused by headers and parameters is refused before the first byte.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -65,6 +64,13 @@ impl Shape for BeaconEvents {
     const MEDIA: &'static [(Media, &'static str)] = &[(Media::Text, schema::BEACON)];
 }
 
+/// A provider's delivery.
+pub(super) struct Delivered;
+
+impl Shape for Delivered {
+    const MEDIA: &'static [(Media, &'static str)] = &[(Media::Json, schema::DELIVERY)];
+}
+
 /// A body of the shape `S` that has not been read.
 pub(super) struct Raw<S> {
     /// What it says it is.
@@ -81,7 +87,7 @@ pub(super) struct Raw<S> {
 impl<S: Shape> Raw<S> {
     fn open(request: &Request, body: &mut RequestBody) -> Result<Self, Problem> {
         let context = RequestContext::of(request)?;
-        let components = request.data::<Arc<Components>>().ok_or_else(|| Problem::new(Code::Internal, ""))?;
+        let components = Components::of(request)?;
         let attributes = if S::BINARY { binary_attributes(request.headers()) } else { None };
         let known: Vec<Media> = S::MEDIA.iter().map(|(media, _)| *media).collect();
         let media = match Media::of(request.headers(), &known) {

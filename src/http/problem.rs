@@ -57,6 +57,12 @@ pub(super) enum Code {
     Concurrent,
     /// Our deadline.
     Timeout,
+    /// There is no room for it.
+    Conflict,
+    /// It is not what the caller saw.
+    PreconditionFailed,
+    /// The caller does not say what they saw.
+    PreconditionRequired,
     /// The first request with this Idempotency-Key still runs.
     KeyInUse,
     /// The Idempotency-Key came with another body before.
@@ -81,7 +87,9 @@ impl Code {
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge | Self::BatchTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::KeyInUse => StatusCode::CONFLICT,
+            Self::KeyInUse | Self::Conflict => StatusCode::CONFLICT,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable | Self::NotCounted => StatusCode::SERVICE_UNAVAILABLE,
@@ -113,6 +121,9 @@ impl Code {
             Self::NotCounted => "not_counted",
             Self::Concurrent => "concurrent",
             Self::Timeout => "timeout",
+            Self::Conflict => "conflict",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::PreconditionRequired => "precondition_required",
             Self::KeyInUse => "idempotency_key_in_use",
             Self::KeyReused => "idempotency_key_reused",
             Self::Outcome(_, word) => word,
@@ -221,7 +232,8 @@ impl Problem {
         &self.detail
     }
 
-    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    /// The same problem with a header.
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.more.header = Some((name, value));
         self
     }

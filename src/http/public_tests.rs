@@ -26,7 +26,9 @@ use crate::domain::time::{SECOND, Timestamp};
 use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
 use crate::kafka::{Placement, Publish, PublishError, Record};
+use crate::operators::Operators;
 use crate::query::Queries;
+use crate::sources::Sources;
 use crate::store::ApiStore;
 use crate::telemetry::health::Health;
 
@@ -77,6 +79,8 @@ async fn rig() -> Rig {
         auth: Auth::start(&config.auth, &tasks, &stop).await.expect("auth"),
         repeats: Repeats::new(Cache::open(&config.redis).expect("cache"), config.http.request_deadline()),
         ingest: Arc::new(Ingest::new(&config, Arc::new(Log))),
+        operators: Operators::new(&store),
+        sources: Sources::start(&Operators::new(&store), &config.operators, (&tasks, &stop)).expect("sources"),
         queries: Arc::new(Queries::new(store, cache, receipts.clone(), &config.query)),
         receipts,
         health: health.clone(),

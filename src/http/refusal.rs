@@ -13,7 +13,9 @@ use crate::auth::AuthError;
 use crate::domain::outcome::{Fault, Rejection};
 use crate::domain::window::WindowError;
 use crate::ingest::Refusal;
+use crate::operators::OperatorError;
 use crate::query::QueryError;
+use crate::sources::Undelivered;
 
 /// Whatever came out of the routes as an error.
 pub(super) fn from_framework(error: poem::Error) -> Problem {
@@ -108,6 +110,37 @@ impl From<QueryError> for Problem {
             QueryError::Broken(cause) => {
                 tracing::error!(cause = causes(&*cause), "a question cannot be answered");
                 Self::new(Code::Internal, "")
+            }
+        }
+    }
+}
+
+impl From<OperatorError> for Problem {
+    fn from(error: OperatorError) -> Self {
+        match error {
+            OperatorError::Cursor => Self::new(Code::InvalidCursor, "the cursor is not one this service gave"),
+            OperatorError::Unavailable(cause) => {
+                tracing::warn!(cause = causes(&*cause), "what operators decide was not reached");
+                Self::new(Code::Unavailable, "the store cannot be reached; look whether a change was made")
+            }
+            OperatorError::Broken(cause) => {
+                tracing::error!(cause = causes(&*cause), "what operators decide cannot be read or changed");
+                Self::new(Code::Internal, "")
+            }
+        }
+    }
+}
+
+impl From<Undelivered> for Problem {
+    fn from(undelivered: Undelivered) -> Self {
+        match undelivered {
+            Undelivered::Unsigned => {
+                Self::unauthorized("the source or the signature is not known", "Signature realm=\"weir\"")
+            }
+            Undelivered::NotLoaded => Self::new(Code::Unavailable, "sources cannot be looked up at the moment"),
+            Undelivered::Malformed(fault) => {
+                let malformed = Code::Outcome(StatusCode::BAD_REQUEST, Rejection::Malformed.code());
+                Self::new(malformed, "the delivery cannot be read as its source is defined").with_faults(vec![fault])
             }
         }
     }

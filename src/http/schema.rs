@@ -28,6 +28,9 @@ pub(super) const EVENT_OR_BATCH: &str = "EventOrBatch";
 /// Component name of the same as text.
 pub(super) const BEACON: &str = "Beacon";
 
+/// Component name of what a provider sends.
+pub(super) const DELIVERY: &str = "Delivery";
+
 const MAX_EVENTS: usize = 1_000;
 const NOT_BLANK: &str = r"\S";
 
@@ -113,6 +116,7 @@ pub(super) fn register(registry: &mut Registry) {
         (LINES, lines()),
         (EVENT_OR_BATCH, event_or_batch()),
         (BEACON, beacon()),
+        (DELIVERY, delivery()),
     ];
     for (name, schema) in all {
         registry.schemas.entry(name.to_owned()).or_insert(schema);
@@ -171,6 +175,13 @@ fn lines() -> MetaSchema {
 
 fn event_or_batch() -> MetaSchema {
     MetaSchema { description: Some("A `NewBatch` when it has a member `events`, else a `NewEvent`"), ..free_object() }
+}
+
+fn delivery() -> MetaSchema {
+    MetaSchema {
+        description: Some("Whatever the provider sends: the source says where in it our fields stand"),
+        ..MetaSchema::ANY
+    }
 }
 
 fn beacon() -> MetaSchema {

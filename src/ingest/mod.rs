@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::codec::cloudevents;
-use crate::codec::json::Malformed;
+use crate::codec::json::{self, Malformed};
 use crate::config::Config;
 use crate::domain::event::Event;
 use crate::domain::id::EventId;
@@ -41,6 +41,14 @@ pub use lines::Lines;
 /// [`Refusal::Malformed`] when its data are not JSON.
 pub fn cloud_event(attributes: &[(&str, &str)], data: &[u8]) -> Result<Vec<u8>, Refusal> {
     cloudevents::structured(attributes, data).map_err(|Malformed(fault)| Refusal::malformed(vec![fault]))
+}
+
+/// A body as the text of one JSON object that has been linted like an event.
+///
+/// # Errors
+/// [`Refusal::Malformed`].
+pub fn json_object(body: &[u8]) -> Result<&str, Refusal> {
+    json::object(body).map_err(|Malformed(fault)| Refusal::malformed(vec![fault]))
 }
 
 /// One request to take events.

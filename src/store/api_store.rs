@@ -238,6 +238,11 @@ impl ApiStore {
         .await
     }
 
+    /// Connections to the primary and their deadline, for another store of the same login.
+    pub(super) fn primary(&self) -> (sqlx::PgPool, Duration) {
+        (self.databases.primary().clone(), self.limit)
+    }
+
     /// Closes the connections; calls that still run end first.
     pub async fn close(&self) {
         self.databases.close().await;

@@ -8,6 +8,7 @@
 //! | write a batch (worker) | [`worker_store`], `write/` |
 //! | read one account (API) | [`api_store`], `read/` |
 //! | choose the primary or a replica | `replica` |
+//! | keep what operators decide (API) | [`operator_store`] |
 //! | hold connections to their deadlines | `lease` |
 //! | say what a failure means | [`error`] |
 
@@ -17,6 +18,7 @@ mod fail_point;
 mod lease;
 mod metrics;
 pub mod migrate;
+pub mod operator_store;
 mod partitions;
 mod read;
 mod replica;
@@ -36,5 +38,6 @@ pub use api_store::{
 };
 pub use error::{Cause, ReadError, WriteError};
 pub use migrate::{MigrateError, migrate};
+pub use operator_store::{Author, Change, Changed, Document, Kind, MAX_DOCUMENTS, OperatorStore};
 pub use replica::Database;
 pub use worker_store::{Bucket, EventSink, Progress, SetAside, WorkerStore, Written};

@@ -18,5 +18,6 @@ mod scaling;
 mod shapes;
 mod shapes_all;
 mod shutdown;
+mod sources;
 mod store;
 mod worker;

@@ -52,6 +52,14 @@ pub(super) fn clean(bytes: &[u8]) -> Result<&str, Malformed> {
     Ok(text)
 }
 
+/// The bytes as the text of one JSON object, linted; its syntax is still to be parsed.
+///
+/// # Errors
+/// [`Malformed`].
+pub fn object(bytes: &[u8]) -> Result<&str, Malformed> {
+    clean(bytes)
+}
+
 /// What serde_json says about broken syntax: a place, never a piece of the text.
 pub(super) fn syntax(error: &serde_json::Error) -> Malformed {
     let reason = if error.is_eof() {

@@ -232,7 +232,7 @@ async fn lines(
     answer(caller, wait, items, stopped.or_else(|| refusal.map(Problem::from))).await
 }
 
-async fn answer(
+pub(super) async fn answer(
     caller: &Caller<EventsWrite>,
     wait: Option<Wait>,
     items: Vec<Item>,
@@ -252,7 +252,7 @@ fn seal(caller: &Caller<EventsWrite>) -> Seal<'_> {
     Seal { sealer: &caller.components.receipts, account: &caller.tenant.account_id }
 }
 
-fn call(caller: &Caller<EventsWrite>, sent_at: Option<Time>) -> Call {
+pub(super) fn call(caller: &Caller<EventsWrite>, sent_at: Option<Time>) -> Call {
     let call = Call {
         tenant: Arc::clone(&caller.tenant),
         request_id: Arc::clone(&caller.context.request_id),

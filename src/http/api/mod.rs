@@ -1,25 +1,36 @@
 //! The operations, grouped as the document groups them. Invariant: a handler says who may call, hands on, and words the answer;
 //! it decides nothing else.
 
+mod admin;
 mod events;
 mod ingest;
 mod metrics;
 mod operations;
+mod sources;
 mod summary;
 
 use poem_openapi::Tags;
 
 /// Every operation of the public listener.
-pub(super) type PublicApi =
-    (ingest::IngestApi, events::EventsApi, summary::SummaryApi, metrics::MetricsApi, operations::OperationsApi);
+pub(super) type PublicApi = (
+    ingest::IngestApi,
+    sources::SourcesApi,
+    events::EventsApi,
+    summary::SummaryApi,
+    metrics::MetricsApi,
+    admin::SourcesAdminApi,
+    operations::OperationsApi,
+);
 
 /// Every operation of the public listener, for routes and for the document.
 pub(super) fn public_api(health: crate::telemetry::health::Health) -> PublicApi {
     (
         ingest::IngestApi,
+        sources::SourcesApi,
         events::EventsApi,
         summary::SummaryApi,
         metrics::MetricsApi,
+        admin::SourcesAdminApi,
         operations::OperationsApi { health },
     )
 }
@@ -37,6 +48,8 @@ enum Group {
     Summaries,
     /// One event name over time, and live counters
     Metrics,
+    /// What operators decide
+    Admin,
     /// Is it there, is it ready
     Operations,
 }

@@ -124,10 +124,20 @@ impl Drop for TestApp {
 
 /// A token of the account, valid for ten minutes.
 pub fn token(account: &str, scope: &str) -> String {
+    signed(account, scope, None)
+}
+
+/// A token with `role: operator`, valid for ten minutes.
+pub fn operator_token(account: &str, scope: &str) -> String {
+    signed(account, scope, Some("operator"))
+}
+
+fn signed(account: &str, scope: &str, role: Option<&str>) -> String {
     let account_id = AccountId::new(account).expect("account id");
     let issued_at = Timestamp::now();
     let expires_at = issued_at.saturating_add_micros(600 * SECOND);
-    KEYS.signer.sign(&Claims { account_id, scope: scope.to_owned(), role: None, issued_at, expires_at })
+    let (scope, role) = (scope.to_owned(), role.map(str::to_owned));
+    KEYS.signer.sign(&Claims { account_id, scope, role, issued_at, expires_at })
 }
 
 fn config_for(database: &str) -> Config {

@@ -28,6 +28,13 @@ pub(super) fn tokens(layout: &Layout) -> Variables {
     ])
 }
 
+/// What the secrets of sources are sealed with.
+pub(super) fn seal_key(layout: &Layout) -> Result<Variables> {
+    let path = layout.root().join("keys").join("seal.key");
+    files::secret(&path)?;
+    Ok(variables([("WEIR_SEAL_KEY_FILE", path.display().to_string())]))
+}
+
 /// Where the engines are.
 pub(super) fn engines(engines: &Engines) -> Variables {
     variables([

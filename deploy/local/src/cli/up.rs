@@ -17,7 +17,7 @@ const REDIS: u16 = 56379;
 const KAFKA: u16 = 59092;
 
 const TENANT: &str = "events:write events:read metrics:read dlq:read dlq:write slo:read";
-const OPERATOR: &str = "quotas:admin dlq:admin slo:read events:read metrics:read";
+const OPERATOR: &str = "quotas:admin dlq:admin sources:admin topics:admin slo:read events:read metrics:read";
 
 pub(super) fn run(dir: &Path) -> Result<()> {
     let layout = Layout::new(dir)?;
@@ -32,6 +32,7 @@ pub(super) fn run(dir: &Path) -> Result<()> {
 
     let mut variables = environment::tokens(&layout);
     variables.extend(environment::engines(&engines));
+    variables.extend(environment::seal_key(&layout)?);
     variables.extend(server.addresses());
     weir::migrate(&variables)?;
     let started = server.ensure(&variables)?;
