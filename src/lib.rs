@@ -39,5 +39,6 @@ pub mod query;
 pub mod slo;
 pub mod sources;
 pub mod store;
+pub mod stream;
 pub mod telemetry;
 pub mod worker;

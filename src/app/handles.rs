@@ -21,6 +21,7 @@ use crate::operators::Operators;
 use crate::query::Queries;
 use crate::sources::Sources;
 use crate::store::{ApiStore, WorkerStore};
+use crate::stream::Streams;
 use crate::telemetry::health::Health;
 use crate::worker::{Keeper, Tally, Worker};
 
@@ -78,11 +79,14 @@ impl Handles {
     pub(super) fn components(&self, config: &Config) -> Option<Arc<Components>> {
         let api = self.api.as_ref()?;
         let ingest = Ingest::new(config, Arc::clone(&self.producer) as _);
+        let (producer, topics) = (Arc::clone(&self.producer), api.topics.clone());
+        let streams = Streams::new(&config.stream, &config.kafka, producer, topics, api.receipts.clone());
         Some(Arc::new(Components {
             auth: api.auth.clone(),
             ingest: Arc::new(ingest),
             repeats: Repeats::new(api.cache.clone(), config.http.request_deadline()),
             queries: Arc::new(Queries::new(api.store.clone(), api.cache.clone(), api.receipts.clone(), &config.query)),
+            streams: Arc::new(streams),
             receipts: api.receipts.clone(),
             operators: api.operators.clone(),
             sources: api.sources.clone(),

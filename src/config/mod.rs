@@ -12,6 +12,7 @@ mod query;
 mod receipts;
 mod redis;
 mod secret;
+mod stream;
 mod telemetry;
 mod worker;
 
@@ -29,6 +30,7 @@ pub use query::QueryConfig;
 pub use receipts::ReceiptConfig;
 pub use redis::RedisConfig;
 pub use secret::Secret;
+pub use stream::StreamConfig;
 pub use telemetry::TelemetryConfig;
 pub use worker::WorkerConfig;
 
@@ -65,6 +67,9 @@ pub struct Config {
     /// What operators decide at run time.
     #[command(flatten, next_help_heading = "Operators")]
     pub operators: OperatorConfig,
+    /// Live streams.
+    #[command(flatten, next_help_heading = "Live streams")]
+    pub stream: StreamConfig,
     /// The worker.
     #[command(flatten, next_help_heading = "Worker")]
     pub worker: WorkerConfig,
@@ -117,6 +122,7 @@ impl Config {
         self.query.check(&mut mistakes);
         self.receipts.resolve(&mut mistakes);
         self.operators.resolve(&mut mistakes);
+        self.stream.check(&mut mistakes);
         self.worker.check(&mut mistakes);
         self.telemetry.check(&mut mistakes);
         // A replay of what Postgres has already let go would count events twice over.

@@ -70,6 +70,27 @@ impl ReceiptSealer {
         Some(Shown { receipt, event_id })
     }
 
+    /// Any text, sealed for an account; opaque, and safe in URLs and headers.
+    pub fn seal_text(&self, account: &AccountId, text: &str) -> String {
+        let mut bytes = self.text_tag(account, text).to_vec();
+        bytes.extend(text.bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads a sealed text that this account shows; `None` when it was not given to this account, or not by us.
+    pub fn open_text(&self, account: &AccountId, sealed: &str) -> Option<String> {
+        let bytes = URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let (seal, text) = bytes.split_at_checked(SEAL_BYTES)?;
+        let text = std::str::from_utf8(text).ok()?;
+        verify_slices_are_equal(seal, &self.text_tag(account, text)).ok()?;
+        Some(text.to_owned())
+    }
+
+    /// Begins with a blank, as no receipt's message does, so neither can be shown for the other.
+    fn text_tag(&self, account: &AccountId, text: &str) -> [u8; SEAL_BYTES] {
+        self.sign(format!(" {account} {text}").as_bytes())
+    }
+
     /// Costs 0.37 µs of CPU (unoptimised build). Texts end with a blank, which none of them contains, so no two different receipts have the same message.
     fn tag(&self, account: &AccountId, receipt: &Receipt, event_id: &EventId) -> [u8; SEAL_BYTES] {
         let mut message = Vec::with_capacity(256);
@@ -79,7 +100,11 @@ impl ReceiptSealer {
         }
         message.extend(receipt.partition.to_be_bytes());
         message.extend(receipt.offset.to_be_bytes());
-        let tag = hmac::sign(&self.0, &message);
+        self.sign(&message)
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; SEAL_BYTES] {
+        let tag = hmac::sign(&self.0, message);
         let mut seal = [0; SEAL_BYTES];
         seal.copy_from_slice(&tag.as_ref()[..SEAL_BYTES]);
         seal

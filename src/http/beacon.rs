@@ -1,13 +1,14 @@
-//! Who calls from a browser that sends no headers of its own (`navigator.sendBeacon`). Invariant: a token in a query may do nothing
-//! but send events, because queries end up in logs and histories; and it is read from the query here only.
+//! Who calls from a browser that sends no headers of its own (`navigator.sendBeacon`, `EventSource`, `WebSocket`). Invariant: a
+//! token in a query may do the one thing the path is for, because queries end up in logs and histories; and it is read from the
+//! query here only.
 
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
-use super::caller::{Caller, EventsWrite};
+use super::caller::{Caller, EventsWrite, Needs};
 use super::problem::{Code, Problem};
-use crate::domain::tenant::{Scope, Scopes};
+use crate::domain::tenant::Scopes;
 
 const SCHEME: &str = "beacon";
 const PARAMETER: &str = "access_token";
@@ -16,20 +17,19 @@ const CHALLENGE: &str = "Bearer realm=\"weir\"";
 /// A caller whose token came in the query.
 pub(super) struct BeaconCaller(pub(super) Caller<EventsWrite>);
 
-impl BeaconCaller {
-    async fn enter(request: &Request) -> Result<Self, Problem> {
-        let parameters: Vec<(String, String)> = request.params().unwrap_or_default();
-        let mut tokens = parameters.iter().filter(|(name, _)| name == PARAMETER).map(|(_, value)| value);
-        let (Some(token), None) = (tokens.next(), tokens.next()) else {
-            return Err(Problem::unauthorized("send one access_token in the query", CHALLENGE));
-        };
-        let caller = Caller::with_token(request, token).await?;
-        if caller.tenant.operator || caller.tenant.scopes != Scopes::parse(Scope::EventsWrite.as_str()) {
-            let detail = "a token in a query must have the scope events:write and no other";
-            return Err(Problem::new(Code::Forbidden, detail));
-        }
-        Ok(Self(caller))
+/// The caller of a token in the query, which must have the scope `N` and no other.
+pub(super) async fn with_query_token<N: Needs>(request: &Request) -> Result<Caller<N>, Problem> {
+    let parameters: Vec<(String, String)> = request.params().unwrap_or_default();
+    let mut tokens = parameters.iter().filter(|(name, _)| name == PARAMETER).map(|(_, value)| value);
+    let (Some(token), None) = (tokens.next(), tokens.next()) else {
+        return Err(Problem::unauthorized("send one access_token in the query", CHALLENGE));
+    };
+    let caller = Caller::<N>::with_token(request, token).await?;
+    if caller.tenant.operator || caller.tenant.scopes != Scopes::parse(N::SCOPE.as_str()) {
+        let detail = format!("a token in a query must have the scope {} and no other", N::SCOPE.as_str());
+        return Err(Problem::new(Code::Forbidden, detail));
     }
+    Ok(caller)
 }
 
 impl<'a> ApiExtractor<'a> for BeaconCaller {
@@ -63,6 +63,6 @@ impl<'a> ApiExtractor<'a> for BeaconCaller {
         _body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        Ok(Self::enter(request).await?)
+        Ok(Self(with_query_token(request).await?))
     }
 }

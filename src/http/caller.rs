@@ -15,7 +15,7 @@ use super::problem::{Code, Problem};
 use crate::domain::tenant::{Scope, Tenant};
 
 /// Name of the scheme in the document.
-const SCHEME: &str = "bearer";
+pub(super) const SCHEME: &str = "bearer";
 
 /// A scope as a type, so that it is checked before the body is read.
 pub(super) trait Needs: Send + Sync + 'static {
@@ -47,7 +47,8 @@ pub(super) struct Caller<N> {
 }
 
 impl<N: Needs> Caller<N> {
-    async fn enter(request: &Request) -> Result<Self, Problem> {
+    /// The caller of a token in the header.
+    pub(super) async fn enter(request: &Request) -> Result<Self, Problem> {
         Self::with_token(request, bearer(request.headers())?).await
     }
 

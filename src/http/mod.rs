@@ -24,6 +24,7 @@ mod failure;
 mod fresh;
 mod inspect;
 mod intake;
+mod live;
 mod measured;
 mod media;
 mod metrics;
@@ -45,6 +46,7 @@ mod stored_wait;
 mod tests;
 mod text;
 mod trace;
+mod ws;
 
 use std::io;
 use std::sync::Arc;
@@ -61,6 +63,7 @@ use crate::ingest::Ingest;
 use crate::operators::Operators;
 use crate::query::Queries;
 use crate::sources::Sources;
+use crate::stream::Streams;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::render;
 
@@ -82,6 +85,8 @@ pub struct Components {
     pub sources: Sources,
     /// Events and summaries out.
     pub queries: Arc<Queries>,
+    /// Events as they come in.
+    pub streams: Arc<Streams>,
     /// Whether traffic is wanted.
     pub health: Health,
     /// Seals receipts.
@@ -113,6 +118,7 @@ pub async fn serve_public(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let config = components.config.clone();
+    components.streams.end_with(shutdown.clone());
     serve::serve(listener, "public", public_routes(components), &config, shutdown).await
 }
 
@@ -132,7 +138,8 @@ pub async fn serve_management(
 fn public_routes(components: Arc<Components>) -> impl Endpoint<Output = Response> {
     let api = api::public_api(components.health.clone());
     let origins = components.config.cors_origins.clone();
-    cors::Cors::new(docs::add_to(api_routes(api)).data(components), origins)
+    let routes = docs::add_to(api_routes(api)).at("/v1/ws", Methods::get("watchEvents", ws::endpoint()));
+    cors::Cors::new(routes.data(components), origins)
 }
 
 fn management_routes(health: Health) -> impl Endpoint<Output = Response> {

@@ -21,15 +21,17 @@ use crate::auth::signing::{Claims, Signer, create_keys};
 use crate::cache::Cache;
 use crate::config::{Config, Secret};
 use crate::domain::id::AccountId;
+use crate::domain::partitioner::Topics;
 use crate::domain::receipt::ReceiptSealer;
 use crate::domain::time::{SECOND, Timestamp};
 use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
-use crate::kafka::{Placement, Publish, PublishError, Record};
+use crate::kafka::{Placement, Producer, Publish, PublishError, Record};
 use crate::operators::Operators;
 use crate::query::Queries;
 use crate::sources::Sources;
 use crate::store::ApiStore;
+use crate::stream::Streams;
 use crate::telemetry::health::Health;
 
 const EVERYTHING: &str = "events:write events:read metrics:read";
@@ -75,7 +77,11 @@ async fn rig() -> Rig {
     let store = ApiStore::open(&config.database).expect("store");
     let cache = Cache::open(&config.redis).expect("cache");
     let receipts = ReceiptSealer::new(b"a secret of the tests");
+    let producer = Producer::start(&config.kafka).expect("producer");
+    let topics = Topics::new(&config.kafka.kafka_topic);
+    let streams = Streams::new(&config.stream, &config.kafka, producer, topics, receipts.clone());
     let components = Arc::new(Components {
+        streams: Arc::new(streams),
         auth: Auth::start(&config.auth, &tasks, &stop).await.expect("auth"),
         repeats: Repeats::new(Cache::open(&config.redis).expect("cache"), config.http.request_deadline()),
         ingest: Arc::new(Ingest::new(&config, Arc::new(Log))),

@@ -16,6 +16,7 @@ use crate::ingest::Refusal;
 use crate::operators::OperatorError;
 use crate::query::QueryError;
 use crate::sources::Undelivered;
+use crate::stream::StreamError;
 
 /// Whatever came out of the routes as an error.
 pub(super) fn from_framework(error: poem::Error) -> Problem {
@@ -125,6 +126,25 @@ impl From<OperatorError> for Problem {
             }
             OperatorError::Broken(cause) => {
                 tracing::error!(cause = causes(&*cause), "what operators decide cannot be read or changed");
+                Self::new(Code::Internal, "")
+            }
+        }
+    }
+}
+
+impl From<StreamError> for Problem {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Position => invalid_parameter("query", "after", error.to_string()),
+            StreamError::Topic => Self::new(Code::NotFound, error.to_string()),
+            StreamError::Concurrent(_) => Self::new(Code::Concurrent, error.to_string()),
+            StreamError::Full => Self::new(Code::Unavailable, error.to_string()),
+            StreamError::Away(_) => {
+                tracing::warn!(cause = causes(&error), "a stream was not opened");
+                Self::new(Code::Unavailable, "the log cannot be followed at the moment")
+            }
+            StreamError::Follow(_) => {
+                tracing::error!(cause = causes(&error), "a stream cannot be opened");
                 Self::new(Code::Internal, "")
             }
         }

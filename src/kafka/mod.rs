@@ -1,4 +1,4 @@
-//! The log, and the only folder that knows rdkafka. Out: [`Producer`] (by [`Publish`]); in: [`Consumer`]; aside: [`admin`] and
+//! The log, and the only folder that knows rdkafka. Out: [`Producer`] (by [`Publish`]); in: [`Consumer`] and [`Follower`]; aside: [`admin`] and
 //! [`scan`].
 //!
 //! Invariant: a placement is reported only after all in-sync replicas hold the record, and whatever cannot be known within the
@@ -8,6 +8,7 @@ pub mod admin;
 mod breaker;
 pub mod consumer;
 mod context;
+mod follow;
 mod metrics;
 mod producer;
 mod pulse;
@@ -18,5 +19,6 @@ mod tracker;
 mod watch;
 
 pub use consumer::{Consumer, ConsumerError, ConsumerEvent, ConsumerHandle, End, Partition, Revocation, Stored};
+pub use follow::{FollowError, Follower, Sighting, Turn};
 pub use producer::{Producer, ProducerError};
 pub use record::{Placement, Polled, Publish, PublishError, Record};

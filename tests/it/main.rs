@@ -20,4 +20,5 @@ mod shapes_all;
 mod shutdown;
 mod sources;
 mod store;
+mod streams;
 mod worker;

@@ -4,6 +4,7 @@
 mod admin;
 mod events;
 mod ingest;
+mod live;
 mod metrics;
 mod operations;
 mod sources;
@@ -16,6 +17,7 @@ pub(super) type PublicApi = (
     ingest::IngestApi,
     sources::SourcesApi,
     events::EventsApi,
+    live::LiveApi,
     summary::SummaryApi,
     metrics::MetricsApi,
     admin::SourcesAdminApi,
@@ -28,6 +30,7 @@ pub(super) fn public_api(health: crate::telemetry::health::Health) -> PublicApi 
         ingest::IngestApi,
         sources::SourcesApi,
         events::EventsApi,
+        live::LiveApi,
         summary::SummaryApi,
         metrics::MetricsApi,
         admin::SourcesAdminApi,

@@ -124,18 +124,23 @@ impl Drop for TestApp {
 
 /// A token of the account, valid for ten minutes.
 pub fn token(account: &str, scope: &str) -> String {
-    signed(account, scope, None)
+    short_token(account, scope, 600)
+}
+
+/// A token of the account, valid for so many seconds.
+pub fn short_token(account: &str, scope: &str, seconds: i64) -> String {
+    signed(account, scope, None, seconds)
 }
 
 /// A token with `role: operator`, valid for ten minutes.
 pub fn operator_token(account: &str, scope: &str) -> String {
-    signed(account, scope, Some("operator"))
+    signed(account, scope, Some("operator"), 600)
 }
 
-fn signed(account: &str, scope: &str, role: Option<&str>) -> String {
+fn signed(account: &str, scope: &str, role: Option<&str>, seconds: i64) -> String {
     let account_id = AccountId::new(account).expect("account id");
     let issued_at = Timestamp::now();
-    let expires_at = issued_at.saturating_add_micros(600 * SECOND);
+    let expires_at = issued_at.saturating_add_micros(seconds * SECOND);
     let (scope, role) = (scope.to_owned(), role.map(str::to_owned));
     KEYS.signer.sign(&Claims { account_id, scope, role, issued_at, expires_at })
 }
