@@ -70,10 +70,10 @@ mod tests {
     fn both_bounds_hold_and_places_come_back() {
         let places = Places::new(3, 2);
         let account = |name| AccountId::new(name).expect("account");
-        let first = places.take(&account("a")).ok().expect("first");
-        let _second = places.take(&account("a")).ok().expect("second");
+        let first = places.take(&account("a")).expect("first");
+        let _second = places.take(&account("a")).expect("second");
         assert!(matches!(places.take(&account("a")), Err(StreamError::Concurrent(2))));
-        let _third = places.take(&account("b")).ok().expect("third");
+        let _third = places.take(&account("b")).expect("third");
         assert!(matches!(places.take(&account("c")), Err(StreamError::Full)));
         drop(first);
         assert!(places.take(&account("a")).is_ok());

@@ -29,6 +29,7 @@ impl LiveApi {
     /// Ends after 30 minutes, with the token, or when the service stops; resume with the last id. `/v1/ws` is the same over
     /// WebSocket.
     #[oai(path = "/v1/stream", method = "get", operation_id = "streamEvents")]
+    #[allow(clippy::too_many_arguments, reason = "the document wants flat parameters")]
     async fn stream(
         &self,
         caller: StreamCaller,

@@ -27,7 +27,7 @@ async fn only_a_token_to_watch_with_opens_a_stream_and_only_with_its_own_ids() {
         assert_eq!(Ws::open(&app, &path, None).await.err(), Some(refused), "{refused}");
     }
     acme.get("/v1/ws").await.expect(400);
-    let mut ws = Ws::open(&app, &format!("/v1/ws?access_token={watch}"), None).await.ok().expect("socket");
+    let mut ws = Ws::open(&app, &format!("/v1/ws?access_token={watch}"), None).await.expect("socket");
     assert_eq!(ws.next().await.expect("greeting")["type"], "heartbeat");
     let mut sse = Sse::open(&nobody, &format!("/v1/stream?access_token={watch}"), None).await;
     assert_eq!(sse.next().await.expect("greeting")["type"], "heartbeat");
