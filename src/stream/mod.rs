@@ -128,6 +128,12 @@ impl Streams {
             Some(shown) => Some(Position::open(&self.common.sealer, account, shown).ok_or(StreamError::Position)?),
             None => None,
         };
+        if !self.common.topics.is_known() {
+            // Just started: the first to ask need not wait for the next look.
+            self.common
+                .topics
+                .learn(self.producer.event_topics().await.map_err(|error| StreamError::Away(Some(error)))?);
+        }
         let partitions = self.partitions(account, wanted.filter.topic.as_deref())?;
         let ends = self.producer.ends(partitions.clone()).await.map_err(|error| StreamError::Away(Some(error)))?;
         let (watcher, events) = Watcher::new(account.clone(), wanted.filter);
