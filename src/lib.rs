@@ -41,4 +41,5 @@ pub mod sources;
 pub mod store;
 pub mod stream;
 pub mod telemetry;
+pub mod topics;
 pub mod worker;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -13,6 +14,7 @@ use crate::config::{Config, ReceiptConfig};
 use crate::dlq::DeadLetters;
 use crate::domain::partitioner::Topics;
 use crate::domain::receipt::ReceiptSealer;
+use crate::domain::routes::Routes;
 use crate::http::Components;
 use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
@@ -23,6 +25,7 @@ use crate::sources::Sources;
 use crate::store::{ApiStore, WorkerStore};
 use crate::stream::Streams;
 use crate::telemetry::health::Health;
+use crate::topics::TopicClasses;
 use crate::worker::{Keeper, Tally, Worker};
 
 use super::alarm::Alarm;
@@ -43,6 +46,8 @@ struct Api {
     receipts: ReceiptSealer,
     operators: Operators,
     sources: Sources,
+    classes: TopicClasses,
+    routes: Routes,
 }
 
 impl Handles {
@@ -62,7 +67,10 @@ impl Handles {
         let api = match roles.api {
             true => {
                 let api = Api::open(config, &health, tasks, background).await?;
-                beside::learn_topics(tasks, background, &producer, api.topics.clone());
+                let changed = Arc::new(Notify::new());
+                let until = (tasks, background);
+                beside::learn_topics(until, &producer, api.topics.clone(), Arc::clone(&changed));
+                beside::follow_classes(until, api.classes.clone(), api.routes.clone(), changed);
                 beside::sample_partitions(tasks, background, api.store.clone());
                 Some(api)
             }
@@ -78,9 +86,9 @@ impl Handles {
     /// What the door stands on, where this process has one.
     pub(super) fn components(&self, config: &Config) -> Option<Arc<Components>> {
         let api = self.api.as_ref()?;
-        let ingest = Ingest::new(config, Arc::clone(&self.producer) as _);
         let (producer, topics) = (Arc::clone(&self.producer), api.topics.clone());
         let streams = Streams::new(&config.stream, &config.kafka, producer, topics, api.receipts.clone());
+        let ingest = Ingest::routed(config, api.routes.clone(), Arc::clone(&self.producer) as _);
         Some(Arc::new(Components {
             auth: api.auth.clone(),
             ingest: Arc::new(ingest),
@@ -90,6 +98,7 @@ impl Handles {
             receipts: api.receipts.clone(),
             operators: api.operators.clone(),
             sources: api.sources.clone(),
+            topics: api.classes.clone(),
             health: self.health.clone(),
             config: config.http.clone(),
             caps: config.ingest.clone(),
@@ -160,8 +169,10 @@ impl Api {
         });
         let operators = Operators::new(&store);
         let sources = Sources::start(&operators, &config.operators, (tasks, background)).context("WEIR_SEAL_KEY")?;
+        let classes = TopicClasses::start(&operators, &config.kafka, &config.operators, (tasks, background));
+        let routes = Routes::new(&config.kafka.kafka_topic);
         let receipts = sealer(&config.receipts);
-        Ok(Self { auth, store, topics, cache, receipts, operators, sources })
+        Ok(Self { auth, store, topics, cache, receipts, operators, sources, classes, routes })
     }
 }
 

@@ -79,15 +79,32 @@ pub struct KafkaConfig {
     pub kafka_ca_file: Option<PathBuf>,
 }
 
+/// Between the event topic and the name of a class.
+const CLASS: &str = ".class.";
+
+/// Behind the event topic, for its bulk lane.
+const BULK: &str = ".bulk";
+
 impl KafkaConfig {
     /// How long an answer waits for the acknowledgement.
     pub fn ack_timeout(&self) -> Duration {
         Duration::from_millis(self.kafka_ack_timeout_ms)
     }
 
+    /// Topic of a class of event names.
+    pub fn class_topic(&self, class: &str) -> String {
+        format!("{}{CLASS}{class}", self.kafka_topic)
+    }
+
+    /// Whether a topic holds events: the default one, its bulk lane, or that of a class.
+    pub fn holds_events(&self, topic: &str) -> bool {
+        let rest = topic.strip_prefix(&*self.kafka_topic);
+        rest.is_some_and(|rest| rest.is_empty() || rest == BULK || rest.starts_with(CLASS))
+    }
+
     /// Topic of the bulk lane.
     pub fn bulk_topic(&self) -> String {
-        format!("{}.bulk", self.kafka_topic)
+        format!("{}{BULK}", self.kafka_topic)
     }
 
     /// Consumer group of the bulk lane.

@@ -120,8 +120,7 @@ enum Verdict {
 }
 
 fn verdict(found: &Found, config: &KafkaConfig, request: &Replay) -> Verdict {
-    let ours = found.topic == config.kafka_topic || found.topic == config.bulk_topic();
-    if !ours {
+    if !config.holds_events(&found.topic) {
         Verdict::Foreign
     } else if found.replays >= request.park_after && !request.force {
         Verdict::Parked

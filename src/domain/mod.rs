@@ -8,6 +8,7 @@ pub mod partitioner;
 pub mod quota;
 pub mod receipt;
 pub mod ring;
+pub mod routes;
 pub mod sli;
 pub mod tenant;
 pub mod time;

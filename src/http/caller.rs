@@ -33,7 +33,7 @@ macro_rules! needs {
     )*};
 }
 
-needs!(EventsWrite, EventsRead, MetricsRead, SourcesAdmin);
+needs!(EventsWrite, EventsRead, MetricsRead, SourcesAdmin, TopicsAdmin);
 
 /// The verified caller of an operation that needs the scope `N`.
 pub(super) struct Caller<N> {

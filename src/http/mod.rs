@@ -66,6 +66,7 @@ use crate::sources::Sources;
 use crate::stream::Streams;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::render;
+use crate::topics::TopicClasses;
 
 pub use openapi::document;
 use problem::{Code, Problem};
@@ -83,6 +84,8 @@ pub struct Components {
     pub operators: Operators,
     /// Who may deliver without a token.
     pub sources: Sources,
+    /// Event names with topics of their own.
+    pub topics: TopicClasses,
     /// Events and summaries out.
     pub queries: Arc<Queries>,
     /// Events as they come in.

@@ -33,6 +33,7 @@ use crate::sources::Sources;
 use crate::store::ApiStore;
 use crate::stream::Streams;
 use crate::telemetry::health::Health;
+use crate::topics::TopicClasses;
 
 const EVERYTHING: &str = "events:write events:read metrics:read";
 
@@ -86,6 +87,7 @@ async fn rig() -> Rig {
         repeats: Repeats::new(Cache::open(&config.redis).expect("cache"), config.http.request_deadline()),
         ingest: Arc::new(Ingest::new(&config, Arc::new(Log))),
         operators: Operators::new(&store),
+        topics: TopicClasses::start(&Operators::new(&store), &config.kafka, &config.operators, (&tasks, &stop)),
         sources: Sources::start(&Operators::new(&store), &config.operators, (&tasks, &stop)).expect("sources"),
         queries: Arc::new(Queries::new(store, cache, receipts.clone(), &config.query)),
         receipts,

@@ -17,6 +17,7 @@ use crate::operators::OperatorError;
 use crate::query::QueryError;
 use crate::sources::Undelivered;
 use crate::stream::StreamError;
+use crate::topics::AdminError;
 
 /// Whatever came out of the routes as an error.
 pub(super) fn from_framework(error: poem::Error) -> Problem {
@@ -148,6 +149,13 @@ impl From<StreamError> for Problem {
                 Self::new(Code::Internal, "")
             }
         }
+    }
+}
+
+impl From<AdminError> for Problem {
+    fn from(error: AdminError) -> Self {
+        tracing::warn!(cause = causes(&error), "a topic was not made");
+        Self::new(Code::Unavailable, "the log does not make the topic at the moment")
     }
 }
 

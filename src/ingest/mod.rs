@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::domain::event::Event;
 use crate::domain::id::EventId;
 use crate::domain::outcome::{Failure, Fault, Outcome, Rejection};
+use crate::domain::routes::Routes;
 use crate::domain::tenant::Tenant;
 use crate::domain::time::Timestamp;
 use crate::kafka::{Publish, Record};
@@ -94,17 +95,21 @@ enum Place {
 struct Shared {
     rules: Rules,
     publisher: Arc<dyn Publish>,
-    topic: Arc<str>,
+    routes: Routes,
     ack_timeout: Duration,
 }
 
 impl Ingest {
     /// Rules, topic and deadline from the configuration, records by `publisher`.
     pub fn new(config: &Config, publisher: Arc<dyn Publish>) -> Self {
+        Self::routed(config, Routes::new(&config.kafka.kafka_topic), publisher)
+    }
+
+    /// The same with topics by `routes`.
+    pub fn routed(config: &Config, routes: Routes, publisher: Arc<dyn Publish>) -> Self {
         metrics::announce();
         let rules = Rules::new(&config.ingest, config.database.retention_days);
-        let topic = config.kafka.kafka_topic.as_str().into();
-        Self { shared: Arc::new(Shared { rules, publisher, topic, ack_timeout: config.kafka.ack_timeout() }) }
+        Self { shared: Arc::new(Shared { rules, publisher, routes, ack_timeout: config.kafka.ack_timeout() }) }
     }
 
     /// Takes one event.
@@ -220,22 +225,22 @@ impl Ingest {
         if events.is_empty() {
             return Vec::new();
         }
-        let seal = seal::Seal::new(call, &self.shared.topic);
+        let seal = seal::Seal::new(call, self.shared.routes.now());
         let records: Vec<Record> = events.iter().map(|event| seal.record(event)).collect();
-        let ids: Vec<EventId> = events.into_iter().map(|event| event.event_id).collect();
+        let topics: Vec<Arc<str>> = records.iter().map(|record| Arc::clone(&record.topic)).collect();
+        let ids = events.into_iter().map(|event| event.event_id).zip(topics);
         let deadline = Instant::now() + self.shared.ack_timeout;
         let results = self.shared.publisher.publish(records, deadline).await;
         let mut results = results.into_iter();
-        ids.into_iter()
-            .map(|id| {
-                let item = match results.next() {
-                    Some(result) => Item::published(id, &self.shared.topic, result),
-                    None => Item::unknown(Some(id)),
-                };
-                admission.ended(item.outcome);
-                item
-            })
-            .collect()
+        ids.map(|(id, topic)| {
+            let item = match results.next() {
+                Some(result) => Item::published(id, &topic, result),
+                None => Item::unknown(Some(id)),
+            };
+            admission.ended(item.outcome);
+            item
+        })
+        .collect()
     }
 }
 

@@ -8,13 +8,14 @@ use bytes::Bytes;
 
 use crate::codec::envelope::{ENVELOPE_VERSION, encode};
 use crate::domain::event::Event;
+use crate::domain::routes::RoutesNow;
 use crate::kafka::Record;
 
 use super::Call;
 
 /// Seals the events of one request.
 pub(super) struct Seal {
-    topic: Arc<str>,
+    routes: RoutesNow,
     account_id: Bytes,
     received_at: Bytes,
     request_id: Bytes,
@@ -22,10 +23,10 @@ pub(super) struct Seal {
 }
 
 impl Seal {
-    pub(super) fn new(call: &Call, topic: &Arc<str>) -> Self {
+    pub(super) fn new(call: &Call, routes: RoutesNow) -> Self {
         let own = |text: &str| Bytes::copy_from_slice(text.as_bytes());
         Self {
-            topic: Arc::clone(topic),
+            routes,
             account_id: own(call.tenant.account_id.as_str()),
             received_at: Bytes::from(call.received_at.to_string()),
             request_id: own(&call.request_id),
@@ -45,7 +46,7 @@ impl Seal {
         headers.push(header("request_id", self.request_id.clone()));
         headers.push(header("v", Bytes::from_static(ENVELOPE_VERSION.as_bytes())));
         Record {
-            topic: Arc::clone(&self.topic),
+            topic: Arc::clone(self.routes.topic(&event.event_name)),
             key: Some(self.account_id.clone()),
             value: Some(Bytes::from(encode(event))),
             headers,

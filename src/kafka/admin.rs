@@ -55,7 +55,21 @@ type Admin = AdminClient<Quiet>;
 pub async fn ensure_topics(config: &KafkaConfig, deadline: Instant) -> Result<(), AdminError> {
     let admin: Arc<Admin> = Arc::new(settings::admin(config).create_with_context(Quiet).map_err(AdminError::Settings)?);
     let brokers = broker_count(&admin, deadline).await?;
-    let plans = plans(config, brokers);
+    make(&admin, &plans(config, brokers), deadline).await
+}
+
+/// Makes one more topic of events where it is missing, and waits until it has leaders.
+///
+/// # Errors
+/// [`AdminError`] says what stood in the way.
+pub async fn ensure_topic(config: &KafkaConfig, topic: &str, deadline: Instant) -> Result<(), AdminError> {
+    let admin: Arc<Admin> = Arc::new(settings::admin(config).create_with_context(Quiet).map_err(AdminError::Settings)?);
+    let brokers = broker_count(&admin, deadline).await?;
+    let plan = Plan { name: topic.to_owned(), ..event_plan(config, brokers) };
+    make(&admin, std::slice::from_ref(&plan), deadline).await
+}
+
+async fn make(admin: &Arc<Admin>, plans: &[Plan], deadline: Instant) -> Result<(), AdminError> {
     let topics: Vec<NewTopic<'_>> = plans.iter().map(Plan::new_topic).collect();
     let options = AdminOptions::new().operation_timeout(Some(ANSWER)).request_timeout(Some(ANSWER));
     let results = admin.create_topics(&topics, &options).await.map_err(AdminError::Away)?;
@@ -66,8 +80,8 @@ pub async fn ensure_topics(config: &KafkaConfig, deadline: Instant) -> Result<()
             Err((topic, code)) => return Err(AdminError::Refused { topic, code }),
         }
     }
-    for plan in &plans {
-        wait_for_leaders(&admin, &plan.name, deadline).await?;
+    for plan in plans {
+        wait_for_leaders(admin, &plan.name, deadline).await?;
     }
     Ok(())
 }
@@ -96,25 +110,35 @@ impl Plan {
     }
 }
 
-fn plans(config: &KafkaConfig, brokers: usize) -> Vec<Plan> {
+/// The event topic; others are like it but for what they say.
+fn event_plan(config: &KafkaConfig, brokers: usize) -> Plan {
     let replicas = match config.kafka_replication {
         0 if brokers >= 3 => 3,
         0 => 1,
         fixed => fixed,
     };
-    let plan = |name: String, partitions, days: u32| Plan {
-        name,
-        partitions,
+    Plan {
+        name: config.kafka_topic.clone(),
+        partitions: config.kafka_partitions,
         replicas,
-        retention_ms: (u64::from(days) * 86_400_000).to_string(),
+        retention_ms: retention_ms(config.kafka_retention_days),
         max_record: None,
+    }
+}
+
+fn retention_ms(days: u32) -> String {
+    (u64::from(days) * 86_400_000).to_string()
+}
+
+fn plans(config: &KafkaConfig, brokers: usize) -> Vec<Plan> {
+    let dead = Plan {
+        name: config.kafka_dead_letter_topic.clone(),
+        partitions: 1,
+        retention_ms: retention_ms(config.kafka_dead_letter_retention_days),
+        max_record: Some(settings::DEAD_LETTER_BYTES.to_string()),
+        ..event_plan(config, brokers)
     };
-    let dead = plan(config.kafka_dead_letter_topic.clone(), 1, config.kafka_dead_letter_retention_days);
-    vec![
-        plan(config.kafka_topic.clone(), config.kafka_partitions, config.kafka_retention_days),
-        plan(config.bulk_topic(), config.kafka_partitions, config.kafka_retention_days),
-        Plan { max_record: Some(settings::DEAD_LETTER_BYTES.to_string()), ..dead },
-    ]
+    vec![event_plan(config, brokers), Plan { name: config.bulk_topic(), ..event_plan(config, brokers) }, dead]
 }
 
 async fn broker_count(admin: &Arc<Admin>, deadline: Instant) -> Result<usize, AdminError> {

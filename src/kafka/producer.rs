@@ -115,17 +115,15 @@ impl Producer {
     /// # Errors
     /// [`ProducerError`] when the brokers do not say.
     pub async fn event_topics(&self) -> Result<Vec<(String, i32)>, ProducerError> {
-        let topics = [self.config.kafka_topic.clone(), self.config.bulk_topic()];
+        let config = self.config.clone();
         self.on_client(move |inner| {
-            let mut found = Vec::with_capacity(topics.len());
-            for topic in topics {
-                match ask(inner, &topic, PROBE_DEADLINE) {
-                    Ok(partitions) => found.push((topic, partitions)),
-                    Err(ProducerError::NoTopic(_)) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(found)
+            let metadata = inner.client().fetch_metadata(None, PROBE_DEADLINE).map_err(ProducerError::Metadata)?;
+            let ours = metadata.topics().iter().filter(|topic| config.holds_events(topic.name()));
+            let counted = ours.map(|topic| {
+                let partitions = i32::try_from(topic.partitions().len()).unwrap_or(0);
+                (topic.name().to_owned(), partitions)
+            });
+            Ok(counted.filter(|(_, partitions)| *partitions > 0).collect())
         })
         .await
     }

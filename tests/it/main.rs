@@ -21,4 +21,5 @@ mod shutdown;
 mod sources;
 mod store;
 mod streams;
+mod topics;
 mod worker;

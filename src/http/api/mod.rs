@@ -21,6 +21,7 @@ pub(super) type PublicApi = (
     summary::SummaryApi,
     metrics::MetricsApi,
     admin::SourcesAdminApi,
+    admin::TopicsAdminApi,
     operations::OperationsApi,
 );
 
@@ -34,6 +35,7 @@ pub(super) fn public_api(health: crate::telemetry::health::Health) -> PublicApi 
         summary::SummaryApi,
         metrics::MetricsApi,
         admin::SourcesAdminApi,
+        admin::TopicsAdminApi,
         operations::OperationsApi { health },
     )
 }

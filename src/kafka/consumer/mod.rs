@@ -54,7 +54,7 @@ pub struct ConsumerHandle {
 }
 
 impl Consumer {
-    /// Joins the groups and starts polling the event topic, its bulk lane and `extra` topics (exact names). Each lane has a
+    /// Joins the groups and starts polling the event topic, those of classes, its bulk lane and `extra` topics (exact names). Each lane has a
     /// group and a thread of its own: the sticky assignor evens out how many partitions a member has and not of which topic,
     /// so in one group two workers would divide the work into all of the standard lane and an idle bulk lane.
     ///
@@ -66,6 +66,8 @@ impl Consumer {
         let bulk_topic = config.bulk_topic();
         let bulk_config = KafkaConfig { kafka_group: config.bulk_group(), ..config.clone() };
         let own = subscription(std::iter::once(config.kafka_topic.as_str()).chain(extra.iter().map(String::as_str)));
+        let classes = format!("^{}[a-z0-9_-]+$", escape(&config.class_topic("")));
+        let own = own.iter().cloned().chain([classes]).collect();
         let standard = start_lane(config, own, events_in.clone())?;
         let bulk = start_lane(&bulk_config, subscription(std::iter::once(bulk_topic.as_str())), events_in)?;
         Ok(Self { events, handle: ConsumerHandle { standard, bulk, bulk_topic: bulk_topic.into() } })

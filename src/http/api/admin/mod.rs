@@ -1,5 +1,24 @@
 //! What operators do. Invariant: every operation here needs an [`Operator`](super::super::admin::Operator).
 
 mod sources;
+mod topics;
+
+use poem_openapi::ApiResponse;
 
 pub(in crate::http) use sources::SourcesAdminApi;
+pub(in crate::http) use topics::TopicsAdminApi;
+
+const PAGE: u16 = 50;
+
+/// Length of a page when none is asked for.
+fn page_length() -> u16 {
+    PAGE
+}
+
+/// Something was removed.
+#[derive(ApiResponse)]
+enum Removed {
+    /// It is no more
+    #[oai(status = 204)]
+    Removed,
+}

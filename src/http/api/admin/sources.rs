@@ -13,13 +13,12 @@ use super::super::super::caller::SourcesAdmin;
 use super::super::super::failure::{Change as ChangeFailure, Failure, Read, ReadOne};
 use super::super::super::problem::{Code, Problem};
 use super::super::Group;
+use super::{Removed, page_length};
 use crate::config::Secret;
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Fault;
 use crate::operators::{Change, Document, Kind};
 use crate::sources::{Definition, Encoding, FIELDS, MAX_SECRETS, Rule, SECRET_BYTES, Signing};
-
-const PAGE: u16 = 50;
 
 /// `/v1/admin/sources`.
 pub(in crate::http) struct SourcesAdminApi;
@@ -166,17 +165,6 @@ enum Put {
         #[oai(header = "ETag")]
         String,
     ),
-}
-
-#[derive(ApiResponse)]
-enum Removed {
-    /// It is no more
-    #[oai(status = 204)]
-    Removed,
-}
-
-fn page_length() -> u16 {
-    PAGE
 }
 
 #[OpenApi(tag = "Group::Admin")]

@@ -1,0 +1,110 @@
+//! Which topic an event's name takes. Invariant: the same table and name give the same topic, an unknown name takes the default
+//! one, and readers never wait for a table to be replaced.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+/// Event names with a topic of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicClass {
+    /// The topic.
+    pub topic: String,
+    /// Exact names, or beginnings of names followed by `*`.
+    pub event_names: Vec<String>,
+}
+
+/// The table in use. Cheap to clone; clones change together.
+#[derive(Debug, Clone)]
+pub struct Routes {
+    default: Arc<str>,
+    table: Arc<RwLock<Arc<Table>>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    exact: HashMap<String, Arc<str>>,
+    /// Longest first, so that the closest one is found.
+    beginnings: Vec<(String, Arc<str>)>,
+}
+
+impl Routes {
+    /// Everything takes the default topic.
+    pub fn new(default: &str) -> Self {
+        Self { default: default.into(), table: Arc::default() }
+    }
+
+    /// Puts another table in use. Of two classes with one name the first keeps it.
+    pub fn replace(&self, classes: &[TopicClass]) {
+        let mut table = Table::default();
+        for class in classes {
+            let topic: Arc<str> = class.topic.as_str().into();
+            for name in &class.event_names {
+                match name.strip_suffix('*') {
+                    Some(beginning) => table.beginnings.push((beginning.to_owned(), Arc::clone(&topic))),
+                    None => drop(table.exact.entry(name.clone()).or_insert_with(|| Arc::clone(&topic))),
+                }
+            }
+        }
+        table.beginnings.sort_by_key(|(beginning, _)| std::cmp::Reverse(beginning.len()));
+        *self.table.write() = Arc::new(table);
+    }
+
+    /// The table as it is now, for the events of one request.
+    pub fn now(&self) -> RoutesNow {
+        RoutesNow { default: Arc::clone(&self.default), table: Arc::clone(&self.table.read()) }
+    }
+}
+
+/// A table that does not change any more.
+#[derive(Debug)]
+pub struct RoutesNow {
+    default: Arc<str>,
+    table: Arc<Table>,
+}
+
+impl RoutesNow {
+    /// The topic of events of that name: of the exact name, else of the longest beginning.
+    pub fn topic(&self, event_name: &str) -> &Arc<str> {
+        let begins = || self.table.beginnings.iter().find(|(beginning, _)| event_name.starts_with(beginning.as_str()));
+        let found = self.table.exact.get(event_name).or_else(|| begins().map(|(_, topic)| topic));
+        found.unwrap_or(&self.default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(topic: &str, names: &[&str]) -> TopicClass {
+        TopicClass { topic: topic.into(), event_names: names.iter().map(|name| (*name).to_owned()).collect() }
+    }
+
+    #[test]
+    fn the_closest_class_takes_an_event_and_the_default_the_rest() {
+        let routes = Routes::new("e");
+        let before = routes.now();
+        routes.replace(&[
+            class("orders", &["order.*", "refund"]),
+            class("paid", &["order.paid.*", "order.paid"]),
+            class("late", &["refund", "refund*"]),
+        ]);
+        let now = routes.clone().now();
+        for (name, topic) in [
+            ("order.made", "orders"),
+            ("order.", "orders"),
+            ("order", "e"),
+            ("order.paid", "paid"),
+            ("order.paid.twice", "paid"),
+            ("refund", "orders"),
+            ("refunded", "late"),
+            ("Order.made", "e"),
+        ] {
+            assert_eq!(&**now.topic(name), topic, "{name}");
+        }
+        assert_eq!(&**before.topic("order.made"), "e", "a request keeps the table it began with");
+        routes.replace(&[]);
+        assert_eq!(&**routes.now().topic("refund"), "e");
+    }
+}
