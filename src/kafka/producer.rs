@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::metadata::MetadataPartition;
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
@@ -56,6 +57,9 @@ pub enum ProducerError {
     /// No partition of the topic has a leader.
     #[error("the topic {0} has no leader")]
     NoLeader(String),
+    /// All partitions of the topic have fewer replicas in sync than an acknowledgement needs.
+    #[error("the topic {0} has too few replicas in sync")]
+    TooFewReplicas(String),
     /// Records were still unacknowledged at the deadline.
     #[error("{0} records were still unacknowledged")]
     Unflushed(i32),
@@ -239,12 +243,20 @@ pub(super) fn ask(inner: &Inner, topic: &str, deadline: Duration) -> Result<i32,
     let metadata = inner.client().fetch_metadata(Some(topic), deadline).map_err(ProducerError::Metadata)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     match found {
-        Some(found) if found.partitions().iter().any(|partition| partition.leader() >= 0) => {
+        Some(found) if found.partitions().iter().any(takes_records) => {
             i32::try_from(found.partitions().len()).map_err(|_| ProducerError::NoTopic(topic.to_owned()))
+        }
+        Some(found) if found.partitions().iter().any(|partition| partition.leader() >= 0) => {
+            Err(ProducerError::TooFewReplicas(topic.to_owned()))
         }
         Some(found) if found.error().is_none() => Err(ProducerError::NoLeader(topic.to_owned())),
         _ => Err(ProducerError::NoTopic(topic.to_owned())),
     }
+}
+
+/// Whether it has a leader and, of three replicas or more, the two in sync that an acknowledgement stands for.
+fn takes_records(partition: &MetadataPartition) -> bool {
+    partition.leader() >= 0 && (partition.replicas().len() < 3 || partition.isr().len() >= 2)
 }
 
 fn to_library(record: &Record, ticket: Box<Ticket>) -> BaseRecord<'_, [u8], [u8], Box<Ticket>> {
