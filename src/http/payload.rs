@@ -21,6 +21,9 @@ use super::problem::{Code, Problem};
 use super::schema;
 use crate::ingest::{self, Form, Layout};
 
+/// What checking and answering may take, beside the wait for the log.
+const ANSWERING: Duration = Duration::from_secs(1);
+
 /// The kinds of body an operation takes.
 pub(super) trait Shape: Send + Sync + 'static {
     /// Each kind with the name of its schema.
@@ -100,7 +103,9 @@ impl<S: Shape> Raw<S> {
         let attributes = attributes.filter(|_| media == Media::Json);
         let attributes = attributes
             .map(|found| found.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
-        let inflow = Inflow::open(request, body, bounds(components, media, context.deadline))?;
+        // What is taken from a body that comes slowly is still to be published and told.
+        let deadline = context.deadline - components.ingest.ack_timeout() - ANSWERING;
+        let inflow = Inflow::open(request, body, bounds(components, media, deadline))?;
         Ok(Self { media, inflow, digest: None, ended: false, attributes, shape: PhantomData })
     }
 }
@@ -160,13 +165,11 @@ impl<S> Raw<S> {
 }
 
 fn bounds(components: &Components, media: Media, deadline: Instant) -> Bounds {
-    let (caps, now) = (&components.caps, Instant::now());
+    let caps = &components.caps;
     let stall = Duration::from_secs(components.config.http_body_stall_seconds);
     let max_ratio = caps.max_inflate_ratio;
     if media == Media::Ndjson {
         let max = caps.max_ndjson_bytes;
-        // What was taken from a body that comes too slowly is still to be published and told.
-        let deadline = deadline - deadline.saturating_duration_since(now) / 8;
         return Bounds { max_bytes: max, max_inflated: max, max_ratio, stall, deadline };
     }
     Bounds { max_bytes: caps.max_body_bytes, max_inflated: caps.max_inflated_bytes, max_ratio, stall, deadline }

@@ -98,6 +98,7 @@ impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Cursor => Self::new(Code::InvalidCursor, "the cursor is not one this service gave"),
+            QueryError::Filter(_) => Self::new(Code::InvalidRequest, error.to_string()),
             QueryError::Window(error) => error.into(),
             QueryError::Receipt => invalid_parameter("query", "receipt", error.to_string()),
             QueryError::NotCounted => Self::new(Code::NotCounted, "the event of min_receipt is not stored yet"),

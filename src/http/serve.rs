@@ -11,9 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::acceptor::Entrance;
 use super::connection::Connections;
 use super::door::Threshold;
+use super::inspect::MAX_HEAD;
 use super::metrics;
 use super::socket::Limits;
 use crate::config::HttpConfig;
+
+/// Requests of one HTTP/2 connection at a time, or the cap on connections would bound nothing.
+const STREAMS: u32 = 128;
 
 /// Serves `routes` on `listener` until the token is cancelled and the connections are done.
 pub(super) async fn serve<E>(
@@ -38,6 +42,8 @@ where
     let drain = Duration::from_secs(config.drain_seconds);
     Server::new_with_acceptor(entrance)
         .name(name)
+        .http2_max_concurrent_streams(STREAMS)
+        .http2_max_header_list_size(MAX_HEAD as u32)
         .run_with_graceful_shutdown(door, shutdown.cancelled_owned(), Some(drain))
         .await
 }

@@ -112,6 +112,11 @@ impl Ingest {
         Self { shared: Arc::new(Shared { rules, publisher, routes, ack_timeout: config.kafka.ack_timeout() }) }
     }
 
+    /// How long [`Ingest::single`] and its kin may wait for the log after they have the bytes.
+    pub fn ack_timeout(&self) -> Duration {
+        self.shared.ack_timeout
+    }
+
     /// Takes one event.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::QueryError;
 use super::freshness::Freshness;
-use crate::domain::event::Channel;
+use crate::domain::event::{Channel, MAX_TEXT_CHARS};
 use crate::domain::id::{AccountId, EventId};
 use crate::domain::time::{SECOND, Timestamp};
 use crate::domain::window::WindowError;
@@ -71,6 +71,12 @@ pub(super) async fn page(
 
 /// Whole seconds, both ends inclusive, as everywhere.
 fn filter(asked: &EventQuery) -> Result<EventFilter, QueryError> {
+    let texts = [("event_name", &asked.event_name), ("user_id", &asked.user_id), ("source", &asked.source)];
+    for (name, text) in texts {
+        if text.as_ref().is_some_and(|text| !matchable(text)) {
+            return Err(QueryError::Filter(name));
+        }
+    }
     let floor = |time: Timestamp| time.saturating_add_micros(-(time.micros() % SECOND));
     let (from, to) = (asked.from.map(floor), asked.to.map(floor));
     if from.zip(to).is_some_and(|(from, to)| from > to) {
@@ -85,6 +91,12 @@ fn filter(asked: &EventQuery) -> Result<EventFilter, QueryError> {
         until: to.map(|to| to.saturating_add_micros(SECOND)),
         after: asked.cursor.as_deref().map(|text| read_cursor(text).ok_or(QueryError::Cursor)).transpose()?,
     })
+}
+
+/// Whether an event can have this text in a field.
+fn matchable(text: &str) -> bool {
+    let characters = text.chars().take(MAX_TEXT_CHARS + 1).count();
+    (1..=MAX_TEXT_CHARS).contains(&characters) && !text.contains('\0')
 }
 
 fn write_cursor(occurred_at: Timestamp, event_id: &EventId) -> String {
@@ -125,6 +137,15 @@ mod tests {
         let other_form = URL_SAFE_NO_PAD.encode([2, 0, 0, 0, 0, 0, 0, 0, 0, b'x']);
         for bad in ["", "!", "AQ", "e30", &negative, &no_id, &other_form, &"A".repeat(10_000)] {
             assert_eq!(read_cursor(bad), None, "{bad:.20}");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_nothing_can_match_is_refused() {
+        let named = |name: &str| EventQuery { event_name: Some(name.into()), ..EventQuery::default() };
+        assert!(filter(&named(&"é".repeat(255))).is_ok());
+        for bad in ["", "a\0b", &"é".repeat(256)] {
+            assert!(matches!(filter(&named(bad)), Err(QueryError::Filter("event_name"))), "{bad:?}");
         }
     }
 

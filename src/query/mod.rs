@@ -37,6 +37,7 @@ pub use trace::{Stage, Trace};
 
 use crate::cache::Cache;
 use crate::config::QueryConfig;
+use crate::domain::event::MAX_TEXT_CHARS;
 use crate::domain::id::{AccountId, EventId};
 use crate::domain::receipt::ReceiptSealer;
 use crate::domain::time::Timestamp;
@@ -76,6 +77,9 @@ pub enum QueryError {
     /// The window holds too many events for a question that looks at each of them.
     #[error("the window must hold at most {0} events for this grouping; make it shorter")]
     TooManyEvents(u64),
+    /// A filter that no event can match, by its parameter.
+    #[error("{0} must be 1 to {MAX_TEXT_CHARS} characters, none of them U+0000")]
+    Filter(&'static str),
     /// The times asked for are not a window.
     #[error(transparent)]
     Window(#[from] WindowError),

@@ -29,6 +29,8 @@ const PROBE_DEADLINE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct ApiStore {
     databases: Databases,
+    /// Of its own, so that slow reads of tenants cannot make Postgres look away.
+    probe: PgPool,
     limit: Duration,
     topics: Option<Topics>,
 }
@@ -90,7 +92,8 @@ impl ApiStore {
         if let Some(url) = &config.database_read_url {
             databases = databases.with_replica(url, config.db_api_connections)?;
         }
-        Ok(Self { databases, limit, topics: None })
+        let probe = lease::pool(url, "weir-api-probe", 1, PROBE_DEADLINE)?;
+        Ok(Self { databases, probe, limit, topics: None })
     }
 
     /// The same store, which knows where the log puts an account: `data_as_of` then looks at the account's own partitions
@@ -231,7 +234,7 @@ impl ApiStore {
     /// [`ReadError::Unavailable`] when it does not answer, [`ReadError::Broken`] when the tables are not there.
     pub async fn probe(&self) -> Result<(), ReadError> {
         lease::within(PROBE_DEADLINE, async {
-            let mut lease = Lease::take(self.databases.primary()).await?;
+            let mut lease = Lease::take(&self.probe).await?;
             let seen = sqlx::query("SELECT FROM log_progress LIMIT 0").execute(&mut *lease).await;
             lease.settle(seen).map(drop)
         })
@@ -246,5 +249,6 @@ impl ApiStore {
     /// Closes the connections; calls that still run end first.
     pub async fn close(&self) {
         self.databases.close().await;
+        self.probe.close().await;
     }
 }

@@ -10,7 +10,7 @@ use poem::http::Uri;
 pub(in crate::http) const MAX_HEADERS: usize = 100;
 
 /// Most bytes of a head, request line and empty line included.
-pub(super) const MAX_HEAD: usize = 64 * 1024;
+pub(in crate::http) const MAX_HEAD: usize = 64 * 1024;
 
 /// Most bytes of a request target.
 pub(in crate::http) const MAX_URI: usize = 8 * 1024;

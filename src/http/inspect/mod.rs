@@ -11,8 +11,8 @@ mod head;
 use memchr::memchr_iter;
 
 use chunks::Chunks;
-use head::{Framing, MAX_HEAD, MAX_REQUEST_LINE};
-pub(super) use head::{HeadFault, MAX_HEADERS, MAX_URI};
+use head::{Framing, MAX_REQUEST_LINE};
+pub(super) use head::{HeadFault, MAX_HEAD, MAX_HEADERS, MAX_URI};
 
 /// What an HTTP/2 client with prior knowledge begins with (RFC 9113 §3.4).
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
