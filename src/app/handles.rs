@@ -25,8 +25,8 @@ use crate::sources::Sources;
 use crate::store::{ApiStore, WorkerStore};
 use crate::stream::Streams;
 use crate::telemetry::health::Health;
-use crate::topics::TopicClasses;
-use crate::worker::{Keeper, Tally, Worker};
+use crate::store::{ApiStore, EventSink, WorkerStore};
+use crate::stream::Streams;
 
 use super::alarm::Alarm;
 use super::{Roles, Running, background as beside};
@@ -111,6 +111,7 @@ impl Handles {
         let publisher = Arc::clone(&self.producer) as _;
         let dead = DeadLetters::new(publisher, &config.kafka.kafka_dead_letter_topic, config.kafka.ack_timeout());
         let stop = CancellationToken::new();
+        tasks.spawn(worker::retire::run(store.clone(), config.database.retention_days, stop.clone()));
         let mut worker = Worker::new(&config.worker, &config.database, consumer, Arc::new(store.clone()), dead);
         let keeper = Arc::new(Keeper::new(store, config.worker.worker_sketch_events));
         worker = worker.sketching(Arc::clone(&keeper));

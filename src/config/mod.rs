@@ -132,16 +132,8 @@ impl Config {
         if self.kafka.kafka_dead_letter_retention_days >= self.database.retention_days {
             mistakes.push("WEIR_KAFKA_DEAD_LETTER_RETENTION_DAYS must be below WEIR_RETENTION_DAYS".into());
         }
-        self.check_deadlines(&mut mistakes);
         self.check_needs(needs, &mut mistakes);
         if mistakes.is_empty() { Ok(self) } else { Err(Mistakes(mistakes)) }
-    }
-
-    /// A body may come until the answer's deadline less the wait for the log and a second; some time must be left for it.
-    fn check_deadlines(&self, mistakes: &mut Vec<String>) {
-        if self.http.http_request_seconds * 1_000 < self.kafka.kafka_ack_timeout_ms + 2_000 {
-            mistakes.push("WEIR_HTTP_REQUEST_SECONDS must be at least 2 s above WEIR_KAFKA_ACK_TIMEOUT_MS".into());
-        }
     }
 
     /// What a role cannot do without, although a tool can.
@@ -258,10 +250,9 @@ mod tests {
             "--jwt-leeway-seconds=90",
             "--required-fields=colour",
             "--kafka-retention-days=1825",
-            "--http-request-seconds=3",
         ])
-        .expect_err("seven mistakes");
-        assert_eq!(error.0.len(), 7, "{error}");
+        .expect_err("six mistakes");
+        assert_eq!(error.0.len(), 6, "{error}");
         let text = error.to_string();
         for name in
             ["WEIR_LISTEN", "WEIR_KAFKA_LINGER_MS", "WEIR_JWT_LEEWAY_SECONDS", "colour", "WEIR_KAFKA_RETENTION_DAYS"]

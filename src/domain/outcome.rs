@@ -53,6 +53,8 @@ pub enum Policy {
 pub enum DeadReason {
     /// The record is not a canonical event.
     Undecodable,
+    /// Its event is older than events are kept.
+    Expired,
     /// Postgres refuses its data (SQLSTATE class 22 or 23).
     Unstorable,
 }
@@ -129,15 +131,19 @@ impl Policy {
 }
 
 impl DeadReason {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Undecodable, Self::Expired, Self::Unstorable];
+
     /// The reason of that code.
     pub fn parse(code: &str) -> Option<Self> {
-        [Self::Undecodable, Self::Unstorable].into_iter().find(|reason| reason.code() == code)
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
     }
 
     /// The reason header of the dead letter.
     pub fn code(self) -> &'static str {
         match self {
             Self::Undecodable => "undecodable",
+            Self::Expired => "expired",
             Self::Unstorable => "unstorable",
         }
     }

@@ -38,6 +38,9 @@ impl Timestamp {
         if (0..END).contains(&micros) { Ok(Self(micros)) } else { Err(TimeError::OutOfRange) }
     }
 
+    /// The first one.
+    pub const EPOCH: Self = Self(0);
+
     /// Takes Unix seconds.
     ///
     /// # Errors

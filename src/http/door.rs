@@ -25,6 +25,7 @@ pub(super) struct Threshold<E> {
     routes: E,
     connections: Connections,
     within: Duration,
+    after_body: Duration,
 }
 
 /// What is remembered of a request once its handler owns it.
@@ -38,9 +39,10 @@ struct Visit {
 }
 
 impl<E: Endpoint<Output = Response>> Threshold<E> {
-    /// `within` is the deadline of every answer's beginning; a stream may go on after it.
-    pub(super) fn new(routes: E, connections: Connections, within: Duration) -> Self {
-        Self { routes, connections, within }
+    /// `within` is the deadline of every body and of every answer's beginning; a stream may go on after it. The answer to a body
+    /// may take `after_body` longer: what the log was given of a body that came slowly is still to be told.
+    pub(super) fn new(routes: E, connections: Connections, within: Duration, after_body: Duration) -> Self {
+        Self { routes, connections, within, after_body }
     }
 
     fn enter(&self, request: &mut Request) -> Visit {
@@ -71,7 +73,8 @@ impl<E: Endpoint<Output = Response>> Endpoint for Threshold<E> {
             return Ok(visit.leave(Err(fault.into())));
         }
         let handling = AssertUnwindSafe(self.routes.call(request)).catch_unwind();
-        let outcome = match timeout_at(visit.context.deadline, handling).await {
+        let deadline = visit.context.deadline + if visit.has_body { self.after_body } else { Duration::ZERO };
+        let outcome = match timeout_at(deadline, handling).await {
             Ok(Ok(Ok(response))) => Ok(response),
             Ok(Ok(Err(error))) => Err(refusal::from_framework(error)),
             Ok(Err(panic)) => {

@@ -50,6 +50,7 @@ mod ws;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response, Route};
 use tokio::net::TcpListener;
@@ -71,6 +72,7 @@ use crate::topics::TopicClasses;
 pub use openapi::document;
 use problem::{Code, Problem};
 use routes::{Methods, api_routes, plain};
+use serve::Side;
 
 /// What the public listener stands on.
 pub struct Components {
@@ -122,8 +124,13 @@ pub async fn serve_public(
 ) -> io::Result<()> {
     let config = components.config.clone();
     components.streams.end_with(shutdown.clone());
-    serve::serve(listener, "public", public_routes(components), &config, shutdown).await
+    let after_body = components.ingest.ack_timeout() + ANSWERING;
+    let side = Side { name: "public", after_body };
+    serve::serve(listener, side, public_routes(components), &config, shutdown).await
 }
+
+/// What checking and answering may take after a body, beside the wait for the log.
+const ANSWERING: Duration = Duration::from_secs(1);
 
 /// Serves operators: Prometheus metrics, liveness, health and readiness. Ends like [`serve_public`].
 ///
@@ -135,7 +142,8 @@ pub async fn serve_management(
     config: &HttpConfig,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    serve::serve(listener, "management", management_routes(health), config, shutdown).await
+    let side = Side { name: "management", after_body: Duration::ZERO };
+    serve::serve(listener, side, management_routes(health), config, shutdown).await
 }
 
 fn public_routes(components: Arc<Components>) -> impl Endpoint<Output = Response> {

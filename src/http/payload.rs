@@ -21,9 +21,6 @@ use super::problem::{Code, Problem};
 use super::schema;
 use crate::ingest::{self, Form, Layout};
 
-/// What checking and answering may take, beside the wait for the log.
-const ANSWERING: Duration = Duration::from_secs(1);
-
 /// The kinds of body an operation takes.
 pub(super) trait Shape: Send + Sync + 'static {
     /// Each kind with the name of its schema.
@@ -103,9 +100,7 @@ impl<S: Shape> Raw<S> {
         let attributes = attributes.filter(|_| media == Media::Json);
         let attributes = attributes
             .map(|found| found.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
-        // What is taken from a body that comes slowly is still to be published and told.
-        let deadline = context.deadline - components.ingest.ack_timeout() - ANSWERING;
-        let inflow = Inflow::open(request, body, bounds(components, media, deadline))?;
+        let inflow = Inflow::open(request, body, bounds(components, media, context.deadline))?;
         Ok(Self { media, inflow, digest: None, ended: false, attributes, shape: PhantomData })
     }
 }

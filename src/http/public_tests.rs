@@ -212,7 +212,8 @@ async fn callers_are_refused_before_their_body_is_read() {
 async fn no_byte_of_a_body_is_read_that_the_head_refuses() {
     let rig = rig().await;
     let within = std::time::Duration::from_secs(5);
-    let door = Threshold::new(public_routes(Arc::clone(&rig.components)), Connections::new("test", 1, 1), within);
+    let door =
+        Threshold::new(public_routes(Arc::clone(&rig.components)), Connections::new("test", 1, 1), within, within);
     let (writer, reader) = (rig.token(EVERYTHING), rig.token("events:read"));
     for (status, method, path, token, header, value) in [
         (401, "POST", "/v1/events", "", "content-type", "application/json"),

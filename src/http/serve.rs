@@ -19,10 +19,18 @@ use crate::config::HttpConfig;
 /// Requests of one HTTP/2 connection at a time, or the cap on connections would bound nothing.
 const STREAMS: u32 = 128;
 
+/// One of the two listeners.
+pub(super) struct Side {
+    /// Its name in logs and metrics.
+    pub(super) name: &'static str,
+    /// How much longer an answer may take than the body it answers to.
+    pub(super) after_body: Duration,
+}
+
 /// Serves `routes` on `listener` until the token is cancelled and the connections are done.
 pub(super) async fn serve<E>(
     listener: TcpListener,
-    name: &'static str,
+    Side { name, after_body }: Side,
     routes: E,
     config: &HttpConfig,
     shutdown: CancellationToken,
@@ -38,7 +46,7 @@ where
         write: Duration::from_secs(config.http_body_stall_seconds),
     };
     let entrance = Entrance::new(listener, connections.clone(), limits)?;
-    let door = Threshold::new(routes, connections, config.request_deadline());
+    let door = Threshold::new(routes, connections, config.request_deadline(), after_body);
     let drain = Duration::from_secs(config.drain_seconds);
     Server::new_with_acceptor(entrance)
         .name(name)

@@ -18,7 +18,7 @@ use super::context::RequestContext;
 use super::media::Media;
 use super::problem::{Code, Problem};
 use super::routes::Methods;
-use super::serve::serve;
+use super::serve::{Side, serve};
 use crate::config::HttpConfig;
 
 struct Rig {
@@ -69,7 +69,9 @@ async fn rig_of<E: Endpoint<Output = Response> + 'static>(config: HttpConfig, ro
     let address = listener.local_addr().expect("address");
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
-    let server = TaskTracker::new().spawn(async move { serve(listener, "test", routes, &config, stop).await });
+    let server = TaskTracker::new().spawn(async move {
+        serve(listener, Side { name: "test", after_body: Duration::ZERO }, routes, &config, stop).await
+    });
     Rig { address, shutdown, server }
 }
 

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use sqlx::postgres::PgPool;
+
 pub use super::read::events::{EventFilter, Position, StoredEvent};
 pub use super::read::freshness::NextOffset;
 pub use super::read::metrics::{Group, GroupBy, Measured, MetricsFilter, MetricsRows};

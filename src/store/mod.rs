@@ -41,3 +41,4 @@ pub use migrate::{MigrateError, migrate};
 pub use operator_store::{Author, Change, Changed, Document, Kind, MAX_DOCUMENTS, OperatorStore};
 pub use replica::Database;
 pub use worker_store::{Bucket, EventSink, Progress, SetAside, WorkerStore, Written};
+pub use write::Retired;

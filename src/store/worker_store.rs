@@ -9,11 +9,12 @@ use sqlx::postgres::PgPool;
 use super::error::{Cause, WriteError};
 use super::fail_point::FailPoint;
 use super::lease::{self, Lease};
+use super::write::Retired;
 pub use super::write::{Bucket, SetAside};
-
 use super::{metrics, write};
 use crate::config::{DatabaseConfig, WorkerConfig};
 use crate::domain::event::Event;
+use crate::domain::id::AccountId;
 use crate::domain::time::Timestamp;
 
 /// How long [`WorkerStore::probe`] waits.
@@ -145,6 +146,20 @@ impl WorkerStore {
             let mut lease = Lease::take(&self.pool).await?;
             let built = write::build(&mut lease, bucket).await;
             lease.settle(built)
+        })
+        .await
+    }
+
+    /// One step of clearing away the events before `before`, which must be a whole bucket: see [`Retired`] for how to go on. The
+    /// first step, with `after` `None`, moves the beginning of history there.
+    ///
+    /// # Errors
+    /// As [`EventSink::write`]; the next round does what this one did not.
+    pub async fn retire(&self, before: Timestamp, after: Option<&AccountId>) -> Result<Retired, WriteError> {
+        lease::within(self.limit, async {
+            let mut lease = Lease::take(&self.pool).await?;
+            let retired = write::retire(&mut lease, self.limit, before, after).await;
+            lease.settle(retired)
         })
         .await
     }

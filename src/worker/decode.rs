@@ -7,6 +7,8 @@
 use crate::codec::envelope::{self, EnvelopeError};
 use crate::domain::event::Event;
 use crate::domain::id::AccountId;
+use crate::domain::outcome::DeadReason;
+use crate::domain::time::Timestamp;
 use crate::kafka::Polled;
 
 /// Memory of an event beside its texts: fields, allocations, the queue's own slot.
@@ -18,13 +20,15 @@ pub struct Taken {
     /// The record as the log has it.
     pub origin: Polled,
     /// Its event, or why there is none.
-    pub event: Result<Event<'static>, Undecodable>,
+    pub event: Result<Event<'static>, NoEvent>,
 }
 
-/// Why a record holds no event; a sentence without its content.
+/// Why a record holds no event to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Undecodable {
-    /// What is wrong.
+pub struct NoEvent {
+    /// [`DeadReason::Undecodable`] or [`DeadReason::Expired`].
+    pub reason: DeadReason,
+    /// What is wrong, in a sentence without its content.
     pub detail: String,
     /// Whose it seems to be, by its header.
     pub account: Option<AccountId>,
@@ -42,10 +46,25 @@ impl Taken {
     }
 }
 
+impl Taken {
+    /// Refuses an event from before `oldest`: where it would be written, rows are deleted and repeats no longer known.
+    #[must_use]
+    pub fn not_before(mut self, oldest: Timestamp) -> Self {
+        if let Ok(event) = &self.event
+            && event.timestamp < oldest
+        {
+            let detail = "the event is older than events are kept".to_owned();
+            self.event = Err(NoEvent { reason: DeadReason::Expired, detail, account: Some(event.account_id.clone()) });
+        }
+        self
+    }
+}
+
 /// Reads the event of a record.
 pub fn decode(origin: Polled) -> Taken {
     let account = text(&origin, "account_id").and_then(|text| AccountId::new(text).ok());
-    let event = read(&origin, account.as_ref()).map_err(|detail| Undecodable { detail, account });
+    let event =
+        read(&origin, account.as_ref()).map_err(|detail| NoEvent { reason: DeadReason::Undecodable, detail, account });
     Taken { origin, event }
 }
 

@@ -10,6 +10,7 @@ use super::offsets::{Offsets, Seen};
 use super::settle::Settlement;
 use super::strand::Weights;
 use super::write::Batch;
+use crate::domain::time::Timestamp;
 use crate::kafka::{Partition, Polled, Stored};
 use crate::store::Progress;
 
@@ -23,6 +24,7 @@ pub struct Line {
     batcher: Batcher,
     settlement: Settlement,
     buffer: usize,
+    oldest: Timestamp,
 }
 
 impl Line {
@@ -30,7 +32,7 @@ impl Line {
     pub fn new(limits: Limits) -> Self {
         let buffer = limits.buffer;
         let (offsets, settlement) = (Offsets::default(), Settlement::default());
-        Self { offsets, batcher: Batcher::new(limits), settlement, buffer }
+        Self { offsets, batcher: Batcher::new(limits), settlement, buffer, oldest: Timestamp::EPOCH }
     }
 
     /// Accounts share by these weights from now on.
@@ -64,6 +66,11 @@ impl Line {
         }
     }
 
+    /// Events from before `oldest` are to be set aside from now on.
+    pub fn keep_from(&mut self, oldest: Timestamp) {
+        self.oldest = oldest;
+    }
+
     /// Decodes records and lines them up.
     pub fn take_in(&mut self, records: Vec<Polled>, now: Instant) {
         let mut partition = None;
@@ -76,7 +83,7 @@ impl Line {
             };
             if let Seen::New(_) = self.offsets.polled(&here, polled.offset) {
                 self.settlement.begin(&here, &polled);
-                self.batcher.push(&here, decode(polled), now);
+                self.batcher.push(&here, decode(polled).not_before(self.oldest), now);
             }
             partition = Some(here);
         }

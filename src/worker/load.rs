@@ -2,7 +2,7 @@
 //! whoever has to settle it or try it again.
 
 use super::batch::Part;
-use super::decode::{Taken, Undecodable};
+use super::decode::{NoEvent, Taken};
 use crate::domain::event::Event;
 use crate::kafka::Polled;
 
@@ -12,7 +12,7 @@ pub struct Load {
     /// The events to write, in order.
     pub events: Vec<Event<'static>>,
     /// The records without an event: their place among the origins, and why.
-    pub undecodable: Vec<(usize, Undecodable)>,
+    pub without: Vec<(usize, NoEvent)>,
     /// For each event, the place of its record among the origins.
     owners: Vec<usize>,
     origins: Vec<Polled>,
@@ -26,7 +26,7 @@ impl Load {
         let records = parts.iter().map(|part| part.records.len()).sum();
         let mut load = Self {
             events: Vec::with_capacity(records),
-            undecodable: Vec::new(),
+            without: Vec::new(),
             owners: Vec::with_capacity(records),
             origins: Vec::with_capacity(records),
             parts: Vec::with_capacity(parts.len()),
@@ -42,7 +42,7 @@ impl Load {
                         load.events.push(event);
                         load.owners.push(at);
                     }
-                    Err(why) => load.undecodable.push((at, why)),
+                    Err(why) => load.without.push((at, why)),
                 }
             }
         }
@@ -72,10 +72,10 @@ impl Load {
     /// The parts as they were.
     pub fn into_parts(self) -> Vec<Part> {
         let mut events = self.events.into_iter();
-        let mut undecodable = self.undecodable.into_iter().peekable();
+        let mut without = self.without.into_iter().peekable();
         let mut origins = self.origins.into_iter().enumerate();
         let mut next = |(at, origin): (usize, Polled)| {
-            let event = match undecodable.next_if(|(bad, _)| *bad == at) {
+            let event = match without.next_if(|(bad, _)| *bad == at) {
                 Some((_, why)) => Err(why),
                 None => Ok(events.next()?),
             };

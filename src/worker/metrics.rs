@@ -62,6 +62,13 @@ static DEAD: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
+static RETIRED: LazyLock<IntCounter> = LazyLock::new(|| {
+    int_counter(
+        "weir_retention_deleted_events_total",
+        "Events deleted because they are older than WEIR_RETENTION_DAYS. Flat while old events remain: see the log of the workers.",
+    )
+});
+
 static ALARM: LazyLock<IntGauge> = LazyLock::new(|| {
     int_gauge(
         "weir_worker_dead_letter_alarm",
@@ -93,6 +100,11 @@ static LAG: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     )
 });
 
+/// Old events were deleted.
+pub(super) fn retired(events: u64) {
+    RETIRED.inc_by(events);
+}
+
 /// Partitions that get a series of their own; the rest share `other`.
 const LABELLED_PARTITIONS: i32 = 256;
 
@@ -121,9 +133,10 @@ pub(super) fn announce() {
     for class in ["transient", "schema", "late", "data", "dead_letter"] {
         RETRIES.with_label_values(&[class]).inc_by(0);
     }
-    for reason in [DeadReason::Undecodable, DeadReason::Unstorable] {
+    for reason in DeadReason::ALL {
         DEAD.with_label_values(&[reason.code()]).inc_by(0);
     }
+    RETIRED.inc_by(0);
     for gauge in [&*IN_FLIGHT, &*HELD, &*PAUSED, &*ALARM] {
         gauge.add(0);
     }

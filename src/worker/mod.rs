@@ -24,6 +24,7 @@ mod metrics;
 pub mod offsets;
 mod pace;
 pub mod patience;
+pub mod retire;
 pub mod run;
 pub mod settle;
 pub mod share;

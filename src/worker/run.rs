@@ -14,6 +14,7 @@ use super::keeper::Keeper;
 use super::line::Line;
 use super::metrics;
 use super::patience::Patience;
+use super::retire::oldest_taken;
 use super::strand::Weights;
 use super::tally::Tally;
 use super::touch;
@@ -63,6 +64,7 @@ pub struct Worker {
     notes: JoinSet<Vec<Progress>>,
     touched: Option<Instant>,
     drain: Duration,
+    retention_days: u32,
 }
 
 impl Worker {
@@ -89,10 +91,13 @@ impl Worker {
             tries: config.worker_tries,
             patience: Patience::default(),
         };
+        let mut line = Line::new(limits);
+        line.keep_from(oldest_taken(Timestamp::now(), database.retention_days));
         Self {
             log: consumer.handle(),
             consumer,
-            line: Line::new(limits),
+            line,
+            retention_days: database.retention_days,
             writer: Arc::new(Writer::new(Arc::clone(&sink), dead, settings)),
             sink,
             writes: JoinSet::new(),
@@ -249,6 +254,7 @@ impl Worker {
     fn note(&mut self) {
         let now = Timestamp::now();
         self.line.observe(now.micros() / 1_000);
+        self.line.keep_from(oldest_taken(now, self.retention_days));
         self.writer.watch(now);
         if !self.notes.is_empty() {
             return;

@@ -11,6 +11,7 @@ use super::decode::tests::{garbage, record};
 use super::doubles::{Letters, ROOM, Store, impatient_writer, line, offsets_of, partition, writer};
 use super::line::Line;
 use super::write::{Batch, Verdict, Writer};
+use crate::domain::time::Timestamp;
 use crate::kafka::{Polled, Stored};
 
 /// Works off everything that waits, as the worker's loop does; returns what was stored at the log.
@@ -148,6 +149,16 @@ async fn the_offset_waits_for_the_dead_letter_and_holds_nobody_else() {
     assert_eq!(next_offsets(&line.done(&parts, noted)), [(0, 3)]);
     assert_eq!(line.owed().iter().map(|owed| owed.next_offset).collect::<Vec<_>>(), [3]);
     assert_eq!(letters.header("dead.reason"), ["undecodable"]);
+}
+
+#[tokio::test]
+async fn what_is_older_than_events_are_kept_is_set_aside() {
+    let (store, letters) = (Store::new(), Letters::new());
+    let mut line = line([0]);
+    line.keep_from(Timestamp::now());
+    line.take_in(vec![record("acme", 0, 0)], Instant::now());
+    work_off(&mut line, &writer(&store, &letters, 1)).await;
+    assert_eq!((store.rows.lock().len(), letters.header("dead.reason")), (0, vec!["expired".to_owned()]));
 }
 
 #[tokio::test]

@@ -192,7 +192,7 @@ impl Writer {
 
     async fn finish(&self, load: &Load, progress: &[Progress], slot: Option<Slot>) -> End {
         // A dead letter may have to wait; only its own partition should.
-        if load.merged() && !load.undecodable.is_empty() {
+        if load.merged() && !load.without.is_empty() {
             return End::Parted;
         }
         let mut whole = true;
@@ -210,9 +210,9 @@ impl Writer {
         } else {
             drop(slot);
         }
-        let undecodable = load.undecodable.iter().map(|(at, why)| DeadLetter {
+        let without = load.without.iter().map(|(at, why)| DeadLetter {
             origin: load.origin(*at),
-            reason: DeadReason::Undecodable,
+            reason: why.reason,
             stage: Stage::Decode,
             tries: 1,
             first_failed_at: Timestamp::now(),
@@ -228,8 +228,8 @@ impl Writer {
             account: Some(&load.events[suspect.event].account_id),
             detail: &suspect.detail,
         });
-        let dead = load.undecodable.len() + suspects.len();
-        self.set_aside(undecodable.chain(unstorable).collect()).await;
+        let dead = load.without.len() + suspects.len();
+        self.set_aside(without.chain(unstorable).collect()).await;
         if whole { End::Whole { dead } } else { End::Piecewise { dead } }
     }
 

@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 use weir::domain::event::{Channel, Event};
 use weir::domain::id::EventId;
 use weir::domain::time::Timestamp;
-use weir::store::{Database, EventFilter, EventSink, Progress, StoredEvent, WriteError};
+use weir::store::{Database, EventFilter, EventSink, Progress, Retired, StoredEvent, WriteError};
 
 use crate::stores::{BASE, DISAGREEMENTS, Stores, account, at, event, eventually, own_postgres};
 
@@ -255,5 +255,56 @@ async fn migrating_again_changes_nothing() {
     stores.worker.write(&[event("acme", "1")], &[]).await.expect("write");
     weir::store::migrate(stores.config.database.database_migrate_url.as_ref().expect("url")).await.expect("again");
     assert_eq!(stores.number("SELECT count(*) FROM events").await, 1);
+    stores.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_past_its_retention_goes_with_its_counts_and_nothing_else_does() {
+    let stores = Stores::new().await;
+    let day = |days: i64| at(BASE - BASE % 86_400 - days * 86_400);
+    let of = |who: &str, id: usize, time| Event { timestamp: time, ..event(who, &id.to_string()) };
+    let before = day(0);
+    // More than one transaction may delete of one account, and accounts without anything old between those with.
+    let old = (0..4_500).map(|id| of("whale", id, day(1 + id as i64 % 50)));
+    let kept = (4_500..4_600).map(|id| of("whale", id, before));
+    let others = (0..30).map(|n| of(&format!("m{n:02}"), 0, day(if n % 3 == 0 { 9 } else { 0 })));
+    let all: Vec<Event> = old.chain(kept).chain(others).collect();
+    for batch in all.chunks(2_000) {
+        stores.worker.write(batch, &[]).await.expect("write");
+    }
+
+    let (mut after, mut gone) = (None, 0);
+    loop {
+        match stores.worker.retire(before, after.as_ref()).await.expect("step") {
+            Retired::More { events, after: reached } => {
+                assert_eq!(stores.number(DISAGREEMENTS).await, 0);
+                gone += events;
+                after = reached;
+            }
+            Retired::Done => break,
+            Retired::Elsewhere => panic!("nobody else clears"),
+        }
+    }
+    assert_eq!(gone, 4_510);
+    assert_eq!(stores.number("SELECT count(*) FROM events").await, 120);
+    assert_eq!(stores.number("SELECT sum(events)::bigint FROM event_counts").await, 120);
+    assert_eq!(stores.number(DISAGREEMENTS).await, 0);
+    assert_eq!(stores.worker.retire(before, None).await.expect("again"), Retired::Done);
+    stores.finish().await;
+}
+
+#[tokio::test]
+async fn one_worker_at_a_time_clears() {
+    let stores = Stores::new().await;
+    stores.worker.write(&[event("acme", "1")], &[]).await.expect("write");
+    let before = at(BASE + 86_400 - BASE % 86_400);
+    let mut other = stores.superuser().await;
+    let mut transaction = other.begin().await.expect("begin");
+    sqlx::raw_sql("SELECT pg_advisory_xact_lock(131277444481025)").execute(&mut *transaction).await.expect("lock");
+    assert_eq!(stores.worker.retire(before, None).await.expect("step"), Retired::Elsewhere);
+    transaction.commit().await.expect("commit");
+    drop(other);
+    let step = stores.worker.retire(before, None).await.expect("step");
+    assert_eq!(step, Retired::More { events: 1, after: Some(account("acme")) });
     stores.finish().await;
 }

@@ -20,6 +20,7 @@ mod dead_letters;
 mod insert;
 mod plan;
 mod progress;
+mod retire;
 mod sketches;
 
 use std::time::Duration;
@@ -30,6 +31,8 @@ use sqlx::{AssertSqlSafe, Connection, Error};
 pub use dead_letters::SetAside;
 pub(super) use dead_letters::index;
 pub(super) use progress::progress;
+pub use retire::Retired;
+pub(super) use retire::step as retire;
 pub use sketches::Bucket;
 pub(super) use sketches::{build, stale, stale_of};
 

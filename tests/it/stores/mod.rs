@@ -170,9 +170,10 @@ pub const DISAGREEMENTS: &str = "
                    count(*) AS events, count(value) AS value_count, COALESCE(sum(value), 0) AS value_sum
               FROM events GROUP BY 1, 2, 3, 4) AS plain
       FULL JOIN event_counts AS kept USING (account_id, event_name, channel, bucket)
-     WHERE plain.events IS DISTINCT FROM kept.events
-        OR plain.value_count IS DISTINCT FROM kept.value_count
-        OR plain.value_sum IS DISTINCT FROM kept.value_sum";
+     WHERE bucket >= (SELECT retained_from FROM retention)
+       AND (plain.events IS DISTINCT FROM kept.events
+            OR plain.value_count IS DISTINCT FROM kept.value_count
+            OR plain.value_sum IS DISTINCT FROM kept.value_sum)";
 
 pub fn account(name: &str) -> AccountId {
     AccountId::new(name).expect("account")
