@@ -50,6 +50,10 @@ pub struct KafkaConfig {
     /// Milliseconds an answer waits for the acknowledgement before it says the outcome is unknown
     #[arg(long, env = "WEIR_KAFKA_ACK_TIMEOUT_MS", default_value_t = 2_000, value_name = "MS")]
     pub kafka_ack_timeout_ms: u64,
+    /// Milliseconds without an acknowledgement, and then without an answer, after which the log counts as away; twice this and a
+    /// tenth of a second should stay under two seconds, and above what a far or busy broker needs
+    #[arg(long, env = "WEIR_KAFKA_STALL_MS", default_value_t = 600, value_name = "MS")]
+    pub kafka_stall_ms: u64,
     /// Most bytes in the producer queue, in KiB
     #[arg(long, env = "WEIR_KAFKA_QUEUE_KIB", default_value_t = 131_072, value_name = "KIB")]
     pub kafka_queue_kib: u32,
@@ -86,6 +90,11 @@ const CLASS: &str = ".class.";
 const BULK: &str = ".bulk";
 
 impl KafkaConfig {
+    /// How long nothing may be acknowledged, and then nothing be answered, before the log counts as away.
+    pub fn stall(&self) -> Duration {
+        Duration::from_millis(self.kafka_stall_ms)
+    }
+
     /// How long an answer waits for the acknowledgement.
     pub fn ack_timeout(&self) -> Duration {
         Duration::from_millis(self.kafka_ack_timeout_ms)
@@ -161,6 +170,9 @@ impl KafkaConfig {
         }
         if !(100..=14_000).contains(&self.kafka_ack_timeout_ms) {
             mistakes.push("WEIR_KAFKA_ACK_TIMEOUT_MS must be 100 to 14000, below the 15 s of a request".into());
+        }
+        if !(50..=14_000).contains(&self.kafka_stall_ms) {
+            mistakes.push("WEIR_KAFKA_STALL_MS must be 50 to 14000".into());
         }
         if u64::from(self.kafka_linger_ms) >= self.kafka_ack_timeout_ms {
             mistakes.push("WEIR_KAFKA_LINGER_MS must be below WEIR_KAFKA_ACK_TIMEOUT_MS".into());

@@ -3,7 +3,7 @@
 //! ack timeout), and never closes but by an acknowledgement.
 //!
 //! Two signs of loss: librdkafka has no broker left (a killed broker, at once), or records wait and nothing is acknowledged
-//! for [`STALLED`] (a paused or unreachable one). Either makes the watcher ask for metadata; no answer opens the breaker.
+//! for `WEIR_KAFKA_STALL_MS` (a paused or unreachable one). Either makes the watcher ask for metadata; no answer opens the breaker.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -18,12 +18,6 @@ use super::pulse::Stall;
 
 /// Distance between rounds.
 const ROUND: Duration = Duration::from_millis(100);
-
-/// How long waiting records may see no acknowledgement before the watcher asks; above what a far or busy broker needs.
-const STALLED: Duration = Duration::from_millis(600);
-
-/// How long a probe waits. With [`STALLED`] and a round it stays under the two seconds in which a loss must be known.
-const PROBE: Duration = Duration::from_millis(600);
 
 /// How long a probe waits when librdkafka says that no broker is left: one that is there would answer sooner.
 const PROBE_DOWN: Duration = Duration::from_millis(250);
@@ -72,23 +66,24 @@ fn watch(producer: &Weak<Producer>) {
 
 /// What shows that the log is away, if anything does.
 fn look_for_loss(producer: &Producer, stall: &mut Stall) -> Option<ProducerError> {
+    let patience = producer.config.stall();
     let stalled = stall.observe(&producer.shared.pulse, Instant::now());
     let all_down = producer.shared.pulse.all_down.swap(false, Ordering::Relaxed);
-    if !all_down && stalled < STALLED {
+    if !all_down && stalled < patience {
         return None;
     }
-    let error = match probe(producer, if all_down { PROBE_DOWN } else { PROBE }) {
+    let error = match probe(producer, if all_down { PROBE_DOWN } else { patience }) {
         Err(error) => error,
         Ok(()) if stalled >= producer.config.ack_timeout() => ProducerError::NoAcknowledgement,
         Ok(()) => return None,
     };
     // The probe took time: an acknowledgement since then says more than it.
-    let moved = stalled >= STALLED && stall.observe(&producer.shared.pulse, Instant::now()).is_zero();
+    let moved = stalled >= patience && stall.observe(&producer.shared.pulse, Instant::now()).is_zero();
     (!moved).then_some(error)
 }
 
 fn look_for_return(producer: &Producer, stall: &mut Stall) {
-    if probe(producer, PROBE).is_err() {
+    if probe(producer, producer.config.stall()).is_err() {
         return;
     }
     producer.shared.pulse.all_down.store(false, Ordering::Relaxed);

@@ -163,5 +163,9 @@ fn config_for(database: &str) -> Config {
     config.kafka.kafka_dead_letter_topic = format!("{database}.dead-letters");
     config.kafka.kafka_group = format!("{database}-worker");
     config.kafka.kafka_partitions = 2;
+    // Only tests that break an engine may call it away: on a busy machine an answer can take longer than the defaults.
+    config.kafka.kafka_ack_timeout_ms = 10_000;
+    config.kafka.kafka_stall_ms = 5_000;
+    config.redis.redis_timeout_ms = 2_000;
     config
 }

@@ -12,7 +12,7 @@ pub use client::{Answer, Client, send};
 pub use pack::{CODINGS, pack};
 
 /// How long a condition may take to come true before the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks until the answer is `Some`; the only place of the suite that waits for time to pass.
 ///
