@@ -25,8 +25,8 @@ use crate::sources::Sources;
 use crate::store::{ApiStore, WorkerStore};
 use crate::stream::Streams;
 use crate::telemetry::health::Health;
-use crate::store::{ApiStore, EventSink, WorkerStore};
-use crate::stream::Streams;
+use crate::topics::TopicClasses;
+use crate::worker::{self, Keeper, Tally, Worker};
 
 use super::alarm::Alarm;
 use super::{Roles, Running, background as beside};
