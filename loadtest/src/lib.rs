@@ -9,6 +9,7 @@
 //! | [`stack`] | private engines with the service on top, or what `make up` runs |
 //! | [`chaos`] | breaks things under load and asks the auditor |
 //! | [`bench`] | cost per event, arms side by side |
+//! | [`reads`] | questions about a very large account, and beside writes |
 //! | [`cpu`] | processor time by component |
 //! | [`cli`] | the command line over all of it |
 
@@ -19,6 +20,7 @@ pub mod cli;
 pub mod cpu;
 pub mod generate;
 pub mod journal;
+pub mod reads;
 pub mod scratch;
 pub mod stack;
 

@@ -4,8 +4,10 @@
 mod audit;
 mod bench;
 mod chaos;
+mod clients;
 mod load;
 mod load_test;
+mod reads;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -35,6 +37,10 @@ enum Command {
     Chaos(chaos::Chaos),
     /// Measure processor time per event, on private engines
     Bench(bench::BenchArgs),
+    /// What questions cost beside an account of ten million events, on a private stack
+    Reads(reads::ReadsArgs),
+    /// Live streams read by curl, Chromium and Node across restarts of the API
+    Clients(clients::ClientsArgs),
 }
 
 /// Runs the command of the command line.
@@ -45,6 +51,8 @@ pub fn run() -> ExitCode {
         Command::Audit(args) => args.run(),
         Command::Chaos(args) => args.run(),
         Command::Bench(args) => args.run(),
+        Command::Reads(args) => args.run(),
+        Command::Clients(args) => args.run(),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use weir::domain::time::Timestamp;
 
 pub use accounts::{Accounts, Mix, scramble};
-pub use client::Lost;
+pub use client::{Answer, Client, Lost};
 pub use pace::{Pace, Profile, Schedule};
 pub use report::Report;
 pub use tally::{Latency, Outcomes, Percentiles, Tally};

@@ -65,8 +65,15 @@ impl Signer {
     /// # Errors
     /// When the key cannot sign.
     pub fn token(&self, account: &str) -> anyhow::Result<String> {
+        self.scoped(account, "events:write events:read metrics:read")
+    }
+
+    /// A token of one account for those scopes only.
+    ///
+    /// # Errors
+    /// When the key cannot sign.
+    pub fn scoped(&self, account: &str, scope: &str) -> anyhow::Result<String> {
         let now = Timestamp::now().unix_seconds();
-        let scope = "events:write events:read metrics:read";
         let (iss, aud) = (self.issuer.as_str(), self.audience.as_str());
         let claims = Claims { iss, aud, sub: account, account_id: account, scope, iat: now, exp: now + LIFETIME };
         jsonwebtoken::encode(&self.header, &claims, &self.key).context("signing a token")

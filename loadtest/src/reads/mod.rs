@@ -1,0 +1,134 @@
+//! What questions cost, on one private stack with one very large account. Steps: seed → sketches → closed loops side by side →
+//! questions beside writes. Invariant: every figure is a ratio or a percentile of one run, so a slow machine shows in both halves.
+
+mod ask;
+mod seed;
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use serde::Serialize;
+
+pub use ask::{Asked, ask, every};
+pub use seed::{Size, seed, wait_for_sketches};
+
+use crate::generate::{self, Mix, Pace, Percentiles, Plan, Profile, Schedule};
+use crate::say;
+use crate::stack::Stack;
+
+/// The account that is seeded.
+pub const WHALE: &str = "whale";
+
+/// How long each part runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Lengths {
+    /// A closed loop.
+    pub closed: Duration,
+    /// A run of writes, with and without questions beside it.
+    pub beside: Duration,
+}
+
+/// The figures of a run.
+#[derive(Debug, Serialize)]
+pub struct Figures {
+    /// The account.
+    pub size: Size,
+    /// An answer that needs nothing but the door.
+    pub empty_get: Asked,
+    /// One summary over and over: both caches.
+    pub cached_summary: Asked,
+    /// The large account's cached summary.
+    pub large_cached_summary: Asked,
+    /// Events by primary key.
+    pub one_event: Asked,
+    /// Summaries of a small account, each of another window.
+    pub rollup_summary: Asked,
+    /// The large account's summary of whole buckets, computed each time.
+    pub large_summary: Asked,
+    /// The same with both ends in the middle of a bucket.
+    pub large_odd_summary: Asked,
+    /// Writes by themselves.
+    pub writes_alone: Percentiles,
+    /// Writes beside 20 summaries a second of the large account, computed each time.
+    pub writes_beside: Percentiles,
+    /// `cached_summary` ÷ `empty_get`, by rate.
+    pub cached_to_empty: f64,
+    /// `rollup_summary` ÷ `one_event`, by rate.
+    pub rollup_to_one_event: f64,
+    /// p99 of `writes_beside` ÷ that of `writes_alone`.
+    pub write_p99_grows: f64,
+}
+
+/// Measures; the stack serves and holds the seeded account.
+///
+/// # Errors
+/// When a question is refused or lost: a figure that contains such is none.
+pub fn measure(stack: &Stack, size: Size, lengths: Lengths) -> anyhow::Result<Figures> {
+    let summary = |account: &str, query: String| format!("/v1/accounts/{account}/summary{query}");
+    let (from, to) = (size.from, size.from + size.seconds);
+    let window = |from: i64, to: i64, top: u64| format!("?from={from}&to={to}&top={top}");
+    // Whole buckets; another number of users is another answer.
+    let large = move |n: u64| summary(WHALE, window(from, to - 1 - 900 * (n as i64 / 100 % 8), 1 + n % 100));
+    let odd = move |n: u64| summary(WHALE, window(from + 1 + n as i64 % 400, to - 400 + n as i64 / 400 % 400, 10));
+    let rollup = move |n: u64| summary(seed::SMALL, window(from, to - 1 - 900 * (n as i64 / 100 % 80), 1 + n % 100));
+    let closed = |name: &str, account: &str, connections, path: &(dyn Fn(u64) -> String + Sync)| {
+        let asked = ask(stack, account, connections, lengths.closed, path)?;
+        say(format_args!(
+            "{name:<22}{:>9.0}/s  p50 {:>7.1} ms  p99 {:>7.1} ms",
+            asked.per_second, asked.latency.p50_ms, asked.latency.p99_ms
+        ));
+        anyhow::Ok(asked)
+    };
+    let empty_get = closed("empty GET", seed::SMALL, 16, &|_| "/health".to_owned())?;
+    let cached_summary = closed("cached summary", seed::SMALL, 16, &|_| summary(seed::SMALL, String::new()))?;
+    let large_cached_summary = closed("large, cached", WHALE, 16, &|_| summary(WHALE, window(from, to - 1, 10)))?;
+    let one_event = closed("one event", seed::SMALL, 4, &|n| format!("/v1/events/small-{}", n % seed::SMALL_EVENTS))?;
+    let rollup_summary = closed("rollup summary", seed::SMALL, 4, &rollup)?;
+    let large_summary = closed("large, whole buckets", WHALE, 1, &large)?;
+    let large_odd_summary = closed("large, odd ends", WHALE, 1, &odd)?;
+
+    let writes_alone = writes(stack, lengths.beside)?;
+    let beside = std::thread::scope(|scope| {
+        let questions =
+            scope.spawn(|| every(stack, WHALE, Duration::from_millis(50), lengths.beside, &|n| large(n + 50)));
+        let written = writes(stack, lengths.beside)?;
+        let asked = questions.join().map_err(|_| anyhow::anyhow!("the questions panicked"))??;
+        say(format_args!("  beside it: {:.0} summaries/s, p99 {:.1} ms", asked.per_second, asked.latency.p99_ms));
+        anyhow::Ok(written)
+    })?;
+    Ok(Figures {
+        size,
+        cached_to_empty: cached_summary.per_second / empty_get.per_second,
+        rollup_to_one_event: rollup_summary.per_second / one_event.per_second,
+        write_p99_grows: beside.p99_ms / writes_alone.p99_ms,
+        empty_get,
+        cached_summary,
+        large_cached_summary,
+        one_event,
+        rollup_summary,
+        large_summary,
+        large_odd_summary,
+        writes_alone,
+        writes_beside: beside,
+    })
+}
+
+/// Two thousand events a second in batches of 20, by the clock.
+fn writes(stack: &Stack, run_for: Duration) -> anyhow::Result<Percentiles> {
+    let schedule = Schedule::new(Profile::Steady, 100.0, run_for.as_secs(), u64::MAX);
+    let plan = Plan {
+        peer: stack.address(),
+        pace: Pace::Open(schedule),
+        mix: Mix::Uniform,
+        accounts: 50,
+        batch: Some(20),
+        connections: 64,
+        retries: 0,
+        timeout: Duration::from_secs(17),
+        journal: None,
+    };
+    let report = generate::start(plan, &stack.signer()?)?.join()?;
+    ensure!(report.error_share == 0.0, "not all was taken\n{report}");
+    say(format_args!("{} events written, p99 {:.1} ms", report.outcomes.accepted, report.latency.p99_ms));
+    Ok(report.latency)
+}
