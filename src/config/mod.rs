@@ -12,6 +12,7 @@ mod query;
 mod receipts;
 mod redis;
 mod secret;
+mod slo;
 mod stream;
 mod telemetry;
 mod worker;
@@ -30,6 +31,7 @@ pub use query::QueryConfig;
 pub use receipts::ReceiptConfig;
 pub use redis::RedisConfig;
 pub use secret::Secret;
+pub use slo::SloConfig;
 pub use stream::StreamConfig;
 pub use telemetry::TelemetryConfig;
 pub use worker::WorkerConfig;
@@ -73,6 +75,9 @@ pub struct Config {
     /// The worker.
     #[command(flatten, next_help_heading = "Worker")]
     pub worker: WorkerConfig,
+    /// Promises.
+    #[command(flatten, next_help_heading = "Promises")]
+    pub slo: SloConfig,
     /// Logs.
     #[command(flatten, next_help_heading = "Logs")]
     pub telemetry: TelemetryConfig,
@@ -124,6 +129,7 @@ impl Config {
         self.operators.resolve(&mut mistakes);
         self.stream.check(&mut mistakes);
         self.worker.check(&mut mistakes);
+        self.slo.check(&mut mistakes);
         self.telemetry.check(&mut mistakes);
         // A replay of what Postgres has already let go would count events twice over.
         if self.kafka.kafka_retention_days >= self.database.retention_days {

@@ -2,6 +2,7 @@
 
 pub mod event;
 pub mod id;
+pub mod incident;
 pub mod lane;
 pub mod outcome;
 pub mod partitioner;

@@ -13,6 +13,26 @@ pub const BINS: usize = LATENCY_BOUNDS_MS.len() + 1;
 /// The pseudo operation under which the worker files how long events took to be readable.
 pub const VISIBILITY: &str = "visibility";
 
+/// Operations that orchestrators and Prometheus call again and again.
+const PROBES: [&str; 6] = [
+    "getPrometheusMetrics",
+    "getLiveness",
+    "getManagementHealth",
+    "getManagementReadiness",
+    "getHealth",
+    "getReadiness",
+];
+
+/// Whether the operation is a probe.
+pub fn is_probe(operation: &str) -> bool {
+    PROBES.contains(&operation)
+}
+
+/// Whether we promise tenants anything about the operation: not about probes, pages of the document, or paths we do not have.
+pub fn is_promised(operation: &str) -> bool {
+    !is_probe(operation) && !["unmatched", "unnamed", "getDocs", "getDocument", "getStatusPage"].contains(&operation)
+}
+
 /// How an answer counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

@@ -9,6 +9,7 @@
 //! | read one account (API) | [`api_store`], `read/` |
 //! | choose the primary or a replica | `replica` |
 //! | keep what operators decide (API) | [`operator_store`] |
+//! | sum up levels of service, keep incidents | `sli/` |
 //! | hold connections to their deadlines | `lease` |
 //! | say what a failure means | [`error`] |
 
@@ -23,6 +24,7 @@ mod partitions;
 mod read;
 mod replica;
 mod sketch;
+mod sli;
 mod sql_error;
 pub mod worker_store;
 mod write;
@@ -40,5 +42,6 @@ pub use error::{Cause, ReadError, WriteError};
 pub use migrate::{MigrateError, migrate};
 pub use operator_store::{Author, Change, Changed, Document, Kind, MAX_DOCUMENTS, OperatorStore};
 pub use replica::Database;
+pub use sli::{AccountSums, Flush, SliStore, Stretch, Whose};
 pub use worker_store::{Bucket, EventSink, Progress, SetAside, WorkerStore, Written};
 pub use write::Retired;

@@ -3,4 +3,6 @@
 pub mod health;
 pub mod logging;
 pub mod metrics;
+pub mod sli;
 pub mod top_accounts;
+pub mod trace;

@@ -55,7 +55,7 @@ pub(super) fn second(seconds: i64) -> DateTime<Utc> {
 }
 
 /// A text as an SQL literal that reads the same under every setting of `standard_conforming_strings` and `backslash_quote`.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', r"\\").replace('\'', "''"))
 }
 
