@@ -21,14 +21,16 @@ use crate::ingest::Ingest;
 use crate::kafka::{Consumer, Producer};
 use crate::operators::Operators;
 use crate::query::Queries;
+use crate::slo::visibility::Measured;
 use crate::sources::Sources;
-use crate::store::{ApiStore, WorkerStore};
+use crate::store::{ApiStore, EventSink, WorkerStore};
 use crate::stream::Streams;
 use crate::telemetry::health::Health;
 use crate::topics::TopicClasses;
 use crate::worker::{self, Keeper, Tally, Worker};
 
 use super::alarm::Alarm;
+use super::sli::Sli;
 use super::{Roles, Running, background as beside};
 
 pub(super) struct Handles {
@@ -36,6 +38,7 @@ pub(super) struct Handles {
     pub(super) producer: Arc<Producer>,
     api: Option<Api>,
     worker: Option<WorkerStore>,
+    sli: Sli,
 }
 
 struct Api {
@@ -80,7 +83,8 @@ impl Handles {
             true => Some(open_worker_store(config, &health)?),
             false => None,
         };
-        Ok(Self { health, producer, api, worker })
+        let sli = Sli::open(config, roles, tasks, background)?;
+        Ok(Self { health, producer, api, worker, sli })
     }
 
     /// What the door stands on, where this process has one.
@@ -102,6 +106,10 @@ impl Handles {
             health: self.health.clone(),
             config: config.http.clone(),
             caps: config.ingest.clone(),
+            desk: self.sli.desk.clone(),
+            status_page: config.slo.status_page,
+            sli: self.sli.recorder.clone(),
+            tracer: self.sli.tracer.clone(),
         }))
     }
 
@@ -112,9 +120,16 @@ impl Handles {
         let dead = DeadLetters::new(publisher, &config.kafka.kafka_dead_letter_topic, config.kafka.ack_timeout());
         let stop = CancellationToken::new();
         tasks.spawn(worker::retire::run(store.clone(), config.database.retention_days, stop.clone()));
-        let mut worker = Worker::new(&config.worker, &config.database, consumer, Arc::new(store.clone()), dead);
+        let sink: Arc<dyn EventSink> = match &self.sli.recorder {
+            Some(recorder) => Arc::new(Measured::new(Arc::new(store.clone()), recorder.clone())),
+            None => Arc::new(store.clone()),
+        };
+        let mut worker = Worker::new(&config.worker, &config.database, consumer, sink, dead);
         let keeper = Arc::new(Keeper::new(store, config.worker.worker_sketch_events));
         worker = worker.sketching(Arc::clone(&keeper));
+        if let Some(tracer) = &self.sli.tracer {
+            worker = worker.tracing(tracer.clone());
+        }
         let until = stop.clone();
         tasks.spawn(async move { keeper.run(until).await });
         if config.redis.redis_url.is_some() {
@@ -140,6 +155,7 @@ impl Handles {
         if let Some(worker) = self.worker {
             worker.close().await;
         }
+        self.sli.store.close().await;
     }
 }
 

@@ -6,6 +6,7 @@ mod background;
 mod handles;
 mod listen;
 mod roles;
+mod sli;
 mod stop;
 
 use std::net::SocketAddr;

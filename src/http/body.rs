@@ -2,6 +2,7 @@
 //! the deadlines waited, and what can be refused by a header is refused before a byte is read.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,6 +13,7 @@ use poem::{Request, RequestBody};
 use tokio::time::{Instant, timeout_at};
 
 use super::coding::{Coding, Inflating};
+use super::context::RequestContext;
 use super::problem::{Code, Problem};
 
 /// Bounds of one body.
@@ -52,7 +54,13 @@ impl Inflow {
         let body = body.take().map_err(|_| Problem::new(Code::Internal, ""))?;
         // Below the cap, so it fits.
         let expected = declared.map_or(0, |length| usize::try_from(length).unwrap_or_default());
-        let wire = Wire { chunks: body.into_bytes_stream().boxed(), expected, read: 0, bounds };
+        let context = request.data::<Arc<RequestContext>>().cloned();
+        let chunks = body.into_bytes_stream().inspect(move |chunk| {
+            if let (Some(context), Ok(chunk)) = (&context, chunk) {
+                context.received(chunk.len());
+            }
+        });
+        let wire = Wire { chunks: chunks.boxed(), expected, read: 0, bounds };
         Ok(match coding {
             None => Self::Plain(wire),
             Some(coding) => Self::Coded(Box::new(Inflating::new(coding, wire, bounds))),

@@ -33,7 +33,7 @@ macro_rules! needs {
     )*};
 }
 
-needs!(EventsWrite, EventsRead, MetricsRead, SourcesAdmin, TopicsAdmin);
+needs!(EventsWrite, EventsRead, MetricsRead, SloRead, SourcesAdmin, TopicsAdmin);
 
 /// The verified caller of an operation that needs the scope `N`.
 pub(super) struct Caller<N> {
@@ -54,6 +54,7 @@ impl<N: Needs> Caller<N> {
 
     pub(super) async fn with_token(request: &Request, token: &str) -> Result<Self, Problem> {
         let tenant = Components::of(request)?.auth.verify(token).await?;
+        RequestContext::of(request)?.identify(&tenant.account_id);
         if !tenant.scopes.has(N::SCOPE) {
             return Err(Problem::scope_missing(N::SCOPE.as_str()));
         }

@@ -1,6 +1,7 @@
 //! What one request carries through the door. Invariant: the request id is always there, always 1 to 128 visible ASCII, and is
 //! the same in the answer, the log, the record and the dead letter.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 use uuid::Builder;
 
 use super::problem::{Code, Problem};
+use crate::domain::id::AccountId;
 use crate::domain::time::Timestamp;
 
 /// Route label of requests that match no operation: a million random paths are one time series.
@@ -24,11 +26,15 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) struct RequestContext {
     /// Of the client, or made here.
     pub(super) request_id: Arc<str>,
-    /// W3C trace context, when well-formed.
-    pub(super) traceparent: Option<Arc<str>>,
+    traceparent: Option<Arc<str>>,
+    /// The same with a span of ours in its place.
+    traced: OnceLock<Arc<str>>,
     /// When its answer is due.
     pub(super) deadline: Instant,
     operation: OnceLock<&'static str>,
+    account: OnceLock<AccountId>,
+    bytes_in: AtomicU64,
+    fell_short: AtomicBool,
     origin: OnceLock<HeaderValue>,
 }
 
@@ -38,8 +44,12 @@ impl RequestContext {
         Self {
             request_id: request_id(headers),
             traceparent: traceparent(headers),
+            traced: OnceLock::new(),
             deadline: started + within,
             operation: OnceLock::new(),
+            account: OnceLock::new(),
+            bytes_in: AtomicU64::new(0),
+            fell_short: AtomicBool::new(false),
             origin: OnceLock::new(),
         }
     }
@@ -56,6 +66,51 @@ impl RequestContext {
     pub(super) fn found(&self, operation: &'static str) {
         // Routes do not nest, so the first name is the only one.
         self.operation.get_or_init(|| operation);
+    }
+
+    /// Names the account of the verified caller.
+    pub(super) fn identify(&self, account: &AccountId) {
+        self.account.get_or_init(|| account.clone());
+    }
+
+    /// Who called, once that is verified.
+    pub(super) fn account(&self) -> Option<&AccountId> {
+        self.account.get()
+    }
+
+    /// Notes bytes of the body as they come over the wire.
+    pub(super) fn received(&self, bytes: usize) {
+        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes of the body that came.
+    pub(super) fn bytes_in(&self) -> u64 {
+        self.bytes_in.load(Ordering::Relaxed)
+    }
+
+    /// Notes that we failed a part of the request, although its status is a good one.
+    pub(super) fn fall_short(&self) {
+        self.fell_short.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether we failed a part of it.
+    pub(super) fn fell_short(&self) -> bool {
+        self.fell_short.load(Ordering::Relaxed)
+    }
+
+    /// Puts a span of ours in the place of the caller's.
+    pub(super) fn trace(&self, traceparent: Arc<str>) {
+        self.traced.get_or_init(|| traceparent);
+    }
+
+    /// W3C trace context for what follows: ours where the request is traced, else the caller's when well-formed.
+    pub(super) fn traceparent(&self) -> Option<&Arc<str>> {
+        self.traced.get().or(self.traceparent.as_ref())
+    }
+
+    /// The trace the request belongs to, in hexadecimal digits.
+    pub(super) fn trace_id(&self) -> Option<&str> {
+        self.traceparent().and_then(|parent| parent.get(3..35))
     }
 
     /// Notes that scripts of this origin may read the answer.

@@ -19,6 +19,7 @@ use super::inspect::{HeadFault, MAX_HEADERS, MAX_URI};
 use super::metrics;
 use super::problem::{Code, Problem};
 use super::refusal;
+use super::request_log::{self, Answered};
 
 /// Wraps the routes of one listener.
 pub(super) struct Threshold<E> {
@@ -128,15 +129,9 @@ impl Visit {
     }
 
     fn report(&self, status: StatusCode) {
-        let (route, id, took) = (self.context.operation(), &*self.context.request_id, self.started.elapsed());
-        metrics::request_done(method_label(&self.method), route, status.as_str(), took);
-        let status = status.as_u16();
-        let elapsed_ms = took.as_secs_f64() * 1e3;
-        if status >= 500 {
-            tracing::warn!(http.route = route, http.status = status, request.id = id, elapsed_ms, "request failed");
-        } else {
-            tracing::debug!(http.route = route, http.status = status, request.id = id, elapsed_ms, "request answered");
-        }
+        let (method, took) = (method_label(&self.method), self.started.elapsed());
+        metrics::request_done(method, self.context.operation(), status.as_str(), took);
+        request_log::write(&self.context, &Answered { method, status: status.as_u16(), took });
     }
 }
 

@@ -32,6 +32,9 @@ pub(super) struct Change;
 /// Statuses of an operation that reads a collection.
 pub(super) struct Read;
 
+/// Statuses of an operation that answers in several forms.
+pub(super) struct ReadForm;
+
 /// Statuses of an operation that reads one thing by name.
 pub(super) struct ReadOne;
 
@@ -53,6 +56,10 @@ impl Statuses for Change {
 
 impl Statuses for Read {
     const STATUSES: &'static [u16] = &[400, 401, 403, 429, 500, 503, 504];
+}
+
+impl Statuses for ReadForm {
+    const STATUSES: &'static [u16] = &[400, 401, 403, 406, 500, 503, 504];
 }
 
 impl Statuses for ReadOne {
@@ -117,6 +124,7 @@ fn description(status: u16) -> &'static str {
         401 => "No token, or one that does not convince",
         403 => "The token does not allow this, or names another account",
         404 => "No such thing in this account",
+        406 => "None of the forms of the answer is accepted",
         408 => "The body came too slowly",
         409 => {
             "Something else stands in the way: a request with this Idempotency-Key is still running, or there is no room"

@@ -2,7 +2,7 @@
 //! exactly one answer with its request id.
 //!
 //! The steps of a request: [`acceptor`] (caps) → [`socket`] (deadlines of the peer) → [`intake`] over [`inspect`] (what is no
-//! sound head) → [`door`] (context, our deadline, panics, measuring) → [`cors`] (origin) → [`routes`] (operation, `Allow`) →
+//! sound head) → [`door`] (context, our deadline, panics, measuring, [`request_log`]) → [`promises`] (how it counts) → [`traced`] (its span) → [`cors`] (origin) → [`routes`] (operation, `Allow`) →
 //! [`caller`] (token, scope) → [`payload`] over [`media`], [`body`] and [`coding`] (type, size, pace) →
 //! [`api`] (hand on) → [`outcome`] / [`answer`] or [`refusal`] / [`problem`] (word it). [`openapi`] documents the same types.
 
@@ -19,9 +19,11 @@ mod context;
 mod cors;
 mod counted;
 mod docs;
+mod document;
 mod door;
 mod failure;
 mod fresh;
+mod incident;
 mod inspect;
 mod intake;
 mod live;
@@ -32,20 +34,25 @@ mod openapi;
 mod outcome;
 mod payload;
 mod problem;
+mod promises;
 #[cfg(test)]
 mod public_tests;
 mod refusal;
 mod repeatable;
+mod report_schema;
+mod request_log;
 mod routes;
 mod schema;
 mod serve;
 mod socket;
+mod status;
 mod stored;
 mod stored_wait;
 #[cfg(test)]
 mod tests;
 mod text;
 mod trace;
+mod traced;
 mod ws;
 
 use std::io;
@@ -63,10 +70,13 @@ use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
 use crate::operators::Operators;
 use crate::query::Queries;
+use crate::slo::desk::Desk;
 use crate::sources::Sources;
 use crate::stream::Streams;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::render;
+use crate::telemetry::sli::Recorder;
+use crate::telemetry::trace::Tracer;
 use crate::topics::TopicClasses;
 
 pub use openapi::document;
@@ -100,6 +110,14 @@ pub struct Components {
     pub config: HttpConfig,
     /// Caps of bodies.
     pub caps: IngestConfig,
+    /// Reports and incidents.
+    pub desk: Desk,
+    /// Whether the public may see how the service does.
+    pub status_page: bool,
+    /// Where spans go, if anywhere.
+    pub tracer: Option<Tracer>,
+    /// Where levels of service are filed, unless nobody wants them.
+    pub sli: Option<Recorder>,
 }
 
 impl Components {
@@ -149,8 +167,14 @@ pub async fn serve_management(
 fn public_routes(components: Arc<Components>) -> impl Endpoint<Output = Response> {
     let api = api::public_api(components.health.clone());
     let origins = components.config.cors_origins.clone();
-    let routes = docs::add_to(api_routes(api)).at("/v1/ws", Methods::get("watchEvents", ws::endpoint()));
-    cors::Cors::new(routes.data(components), origins)
+    let (recorder, tracer) = (components.sli.clone(), components.tracer.clone());
+    let mut routes = docs::add_to(api_routes(api)).at("/v1/ws", Methods::get("watchEvents", ws::endpoint()));
+    if components.status_page {
+        let page = status::StatusPage::new(components.desk.clone());
+        routes = routes.at("/status", Methods::get("getStatusPage", page));
+    }
+    let served = traced::Traced::new(cors::Cors::new(routes.data(components), origins), tracer);
+    promises::Promised::new(served, recorder)
 }
 
 fn management_routes(health: Health) -> impl Endpoint<Output = Response> {

@@ -45,6 +45,8 @@ pub(super) enum Code {
     BodyTooLarge,
     /// Too many events.
     BatchTooLarge,
+    /// None of our forms of an answer is wanted.
+    NotAcceptable,
     /// Media type or encoding.
     UnsupportedMediaType,
     /// A mistake of ours.
@@ -86,6 +88,7 @@ impl Code {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge | Self::BatchTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::KeyInUse | Self::Conflict => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
@@ -115,6 +118,7 @@ impl Code {
             Self::BodyTimeout => "body_timeout",
             Self::BodyTooLarge => "body_too_large",
             Self::BatchTooLarge => "batch_too_large",
+            Self::NotAcceptable => "not_acceptable",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Internal => "internal_error",
             Self::Unavailable => "unavailable",

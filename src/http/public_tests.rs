@@ -83,6 +83,10 @@ async fn rig() -> Rig {
     let streams = Streams::new(&config.stream, &config.kafka, producer, topics, receipts.clone());
     let components = Arc::new(Components {
         streams: Arc::new(streams),
+        desk: desk(&config),
+        status_page: true,
+        sli: None,
+        tracer: None,
         auth: Auth::start(&config.auth, &tasks, &stop).await.expect("auth"),
         repeats: Repeats::new(Cache::open(&config.redis).expect("cache"), config.http.request_deadline()),
         ingest: Arc::new(Ingest::new(&config, Arc::new(Log))),
@@ -108,6 +112,13 @@ async fn rig() -> Rig {
         components,
         _stop: stop.drop_guard(),
     }
+}
+
+/// Reports about nothing: nobody answers behind it.
+fn desk(config: &Config) -> crate::slo::desk::Desk {
+    let url = config.database.database_url.clone().expect("url");
+    let store = crate::store::SliStore::open(&url, &config.database).expect("store");
+    crate::slo::desk::Desk::new(store, crate::slo::objectives::Objectives::load(None).expect("sound"), None)
 }
 
 async fn bind() -> TcpListener {

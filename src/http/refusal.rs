@@ -15,6 +15,7 @@ use crate::domain::window::WindowError;
 use crate::ingest::Refusal;
 use crate::operators::OperatorError;
 use crate::query::QueryError;
+use crate::slo::desk::DeskError;
 use crate::sources::Undelivered;
 use crate::stream::StreamError;
 use crate::topics::AdminError;
@@ -157,6 +158,21 @@ impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
         tracing::warn!(cause = causes(&error), "a topic was not made");
         Self::new(Code::Unavailable, "the log does not make the topic at the moment")
+    }
+}
+
+impl From<DeskError> for Problem {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::Unavailable(cause) => {
+                tracing::warn!(cause = causes(&*cause), "a report cannot be made now");
+                Self::new(Code::Unavailable, "reports cannot be made at the moment")
+            }
+            DeskError::Broken(cause) => {
+                tracing::error!(cause = causes(&*cause), "a report cannot be made");
+                Self::new(Code::Internal, "")
+            }
+        }
     }
 }
 

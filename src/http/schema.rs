@@ -215,7 +215,7 @@ fn metadata() -> MetaSchema {
     }
 }
 
-fn text(description: &'static str, min: usize, max: usize) -> MetaSchema {
+pub(super) fn text(description: &'static str, min: usize, max: usize) -> MetaSchema {
     MetaSchema {
         min_length: Some(min).filter(|min| *min > 0),
         max_length: Some(max),
@@ -223,10 +223,10 @@ fn text(description: &'static str, min: usize, max: usize) -> MetaSchema {
     }
 }
 
-fn described(kind: &'static str, description: &'static str) -> MetaSchema {
+pub(super) fn described(kind: &'static str, description: &'static str) -> MetaSchema {
     MetaSchema { description: Some(description), ..MetaSchema::new(kind) }
 }
 
-fn inline(schema: MetaSchema) -> MetaSchemaRef {
+pub(super) fn inline(schema: MetaSchema) -> MetaSchemaRef {
     MetaSchemaRef::Inline(Box::new(schema))
 }

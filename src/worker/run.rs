@@ -25,6 +25,7 @@ use crate::dlq::DeadLetters;
 use crate::domain::time::Timestamp;
 use crate::kafka::{Consumer, ConsumerEvent, ConsumerHandle, Partition, Revocation};
 use crate::store::{EventSink, Progress};
+use crate::telemetry::trace::Tracer;
 
 /// Distance between looks at what is owed: bounds how late progress is noted that no transaction held.
 const TICK: Duration = Duration::from_millis(200);
@@ -126,6 +127,13 @@ impl Worker {
     #[must_use]
     pub fn sketching(self, keeper: Arc<Keeper>) -> Self {
         self.writer.followers().sketch_with(keeper);
+        self
+    }
+
+    /// Hands on spans of what is stored.
+    #[must_use]
+    pub fn tracing(self, tracer: Tracer) -> Self {
+        self.writer.followers().trace_with(tracer);
         self
     }
 

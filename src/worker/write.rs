@@ -161,13 +161,14 @@ impl Writer {
     /// Takes a batch to its end, or to `stop`. Its progress goes into the transaction of the whole batch and must hold once the
     /// decodable records are stored.
     pub async fn write(&self, batch: Batch, slot: Option<Slot>, stop: &CancellationToken) -> Verdict {
-        let load = Load::of(batch.parts);
+        let (load, started_at) = (Load::of(batch.parts), Timestamp::now());
         let ended = tokio::select! {
             biased;
             () = stop.cancelled() => None,
             ended = self.finish(&load, &batch.progress, slot) => Some(ended),
         };
         if let Some(End::Whole { dead } | End::Piecewise { dead }) = ended {
+            self.followers.done(&load, started_at);
             self.note(load.records(), dead, Timestamp::now());
             self.slow_down(dead, stop).await;
         }

@@ -6,28 +6,14 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use weir::app::Roles;
 
-use crate::harness::{Client, TestApp, eventually, token};
+use crate::harness::{Client, TestApp, eventually, free_port, token};
 
 /// SIGTERM while requests run: the process exits 0, and whatever it answered with 202 is stored.
 #[tokio::test]
 async fn sigterm_under_load_loses_nothing_and_exits_0() {
     let app = TestApp::start_with(Roles::WORKER, |_| {}).await;
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("port").local_addr().expect("address").port();
-    let config = app.config();
-    let secret = |secret: &Option<weir::config::Secret>| secret.as_ref().expect("set").expose().to_owned();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_weir"))
-        .arg("api")
-        .env("WEIR_LISTEN", format!("127.0.0.1:{port}"))
-        .env("WEIR_MANAGEMENT_LISTEN", "127.0.0.1:0")
-        .env("WEIR_JWT_JWKS", config.auth.jwt_jwks.as_deref().expect("keys"))
-        .env("WEIR_JWT_ISSUER", &config.auth.jwt_issuer)
-        .env("DATABASE_URL", secret(&config.database.database_url))
-        .env("REDIS_URL", secret(&config.redis.redis_url))
-        .env("KAFKA_SERVER", &config.kafka.kafka_server)
-        .env("KAFKA_TOPIC", &config.kafka.kafka_topic)
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("weir");
+    let port = free_port();
+    let mut child = app.command("api", port).stdout(Stdio::null()).spawn().expect("weir");
     let client = Client::new(format!("http://127.0.0.1:{port}"), Some(token("acme", "events:write")));
     eventually("the process to serve", || async {
         client.try_get("/health").await.filter(|answer| answer.status == 200)

@@ -240,6 +240,9 @@ pub(super) async fn answer(
 ) -> Result<Batch, Problem> {
     let accepted = |item: &Item| item.event_id.clone().filter(|_| item.outcome == Outcome::Accepted);
     let ids: Vec<EventId> = if wait.is_some() { items.iter().filter_map(accepted).collect() } else { Vec::new() };
+    if items.iter().any(|item| matches!(item.outcome, Outcome::Failed(_))) {
+        caller.context.fall_short();
+    }
     let body = outcome::batch(items, unread, &seal(caller), &caller.context.request_id)?;
     Ok(match body.status {
         BatchStatus::Partial => Batch::Partial(Reply(body)),
@@ -256,7 +259,7 @@ pub(super) fn call(caller: &Caller<EventsWrite>, sent_at: Option<Time>) -> Call 
     let call = Call {
         tenant: Arc::clone(&caller.tenant),
         request_id: Arc::clone(&caller.context.request_id),
-        traceparent: caller.context.traceparent.clone(),
+        traceparent: caller.context.traceparent().cloned(),
         received_at: Timestamp::now(),
         skew_micros: 0,
     };

@@ -3,10 +3,12 @@
 
 mod admin;
 mod events;
+mod incidents;
 mod ingest;
 mod live;
 mod metrics;
 mod operations;
+mod slo;
 mod sources;
 mod summary;
 
@@ -20,6 +22,8 @@ pub(super) type PublicApi = (
     live::LiveApi,
     summary::SummaryApi,
     metrics::MetricsApi,
+    slo::SloApi,
+    incidents::IncidentsApi,
     admin::SourcesAdminApi,
     admin::TopicsAdminApi,
     operations::OperationsApi,
@@ -34,6 +38,8 @@ pub(super) fn public_api(health: crate::telemetry::health::Health) -> PublicApi 
         live::LiveApi,
         summary::SummaryApi,
         metrics::MetricsApi,
+        slo::SloApi,
+        incidents::IncidentsApi,
         admin::SourcesAdminApi,
         admin::TopicsAdminApi,
         operations::OperationsApi { health },
@@ -55,6 +61,8 @@ enum Group {
     Metrics,
     /// What operators decide
     Admin,
+    /// What was promised and what became of it
+    Promises,
     /// Is it there, is it ready
     Operations,
 }

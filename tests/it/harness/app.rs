@@ -1,6 +1,7 @@
 //! A whole Weir for one test. Invariant: whoever starts one calls `finish`, which fails on leftovers; dropping it unfinished
 //! fails the test.
 
+use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -81,6 +82,25 @@ impl TestApp {
         Client::new(self.url(), token)
     }
 
+    /// The binary in a role, on the engines of this app, with its public listener on that port.
+    pub fn command(&self, role: &str, port: u16) -> Command {
+        let (config, mut command) = (&self.config, Command::new(env!("CARGO_BIN_EXE_weir")));
+        let secret = |secret: &Option<Secret>| secret.as_ref().expect("set").expose().to_owned();
+        command
+            .arg(role)
+            .env("WEIR_LISTEN", format!("127.0.0.1:{port}"))
+            .env("WEIR_MANAGEMENT_LISTEN", "127.0.0.1:0")
+            .env("WEIR_JWT_JWKS", config.auth.jwt_jwks.as_deref().expect("keys"))
+            .env("WEIR_JWT_ISSUER", &config.auth.jwt_issuer)
+            .env("DATABASE_URL", secret(&config.database.database_url))
+            .env("DATABASE_WORKER_URL", secret(&config.database.database_worker_url))
+            .env("REDIS_URL", secret(&config.redis.redis_url))
+            .env("KAFKA_SERVER", &config.kafka.kafka_server)
+            .env("KAFKA_TOPIC", &config.kafka.kafka_topic)
+            .env("WEIR_KAFKA_GROUP", &config.kafka.kafka_group);
+        command
+    }
+
     /// Runs SQL as superuser in the test's database; for looking, past every login.
     pub async fn sql(&self, sql: &str) -> String {
         let (database, sql) = (self.database.clone(), sql.to_owned());
@@ -89,6 +109,14 @@ impl TestApp {
             .expect("join")
             .trim()
             .to_owned()
+    }
+
+    /// Runs SQL as superuser beside the test's database; for when nobody gets into that one.
+    pub async fn sql_elsewhere(&self, sql: &str) {
+        let sql = sql.to_owned();
+        tokio::task::spawn_blocking(move || engines().postgres.psql("postgres", &sql).expect("sql"))
+            .await
+            .expect("join");
     }
 
     /// Stops the app; the database and topics stay for another start.
@@ -120,6 +148,17 @@ impl Drop for TestApp {
             panic!("a TestApp was dropped without finish()");
         }
     }
+}
+
+/// A port of the loopback that nobody listens on.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").expect("port").local_addr().expect("address").port()
+}
+
+/// File of the key that signs tokens here; reports may be signed with it too.
+pub fn signing_key() -> std::path::PathBuf {
+    LazyLock::force(&KEYS);
+    engines().root().join("keys/signing.pem")
 }
 
 /// A token of the account, valid for ten minutes.

@@ -7,7 +7,7 @@ mod pack;
 
 use std::time::{Duration, Instant};
 
-pub use app::{TestApp, operator_token, short_token, token};
+pub use app::{TestApp, free_port, operator_token, short_token, signing_key, token};
 pub use client::{Answer, Client, send};
 pub use pack::{CODINGS, pack};
 
