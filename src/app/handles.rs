@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Auth;
 use crate::cache::Cache;
+use crate::cache::limiter::Windows;
 use crate::config::{Config, ReceiptConfig};
 use crate::dlq::DeadLetters;
 use crate::domain::partitioner::Topics;
@@ -19,6 +20,7 @@ use crate::http::Components;
 use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
 use crate::kafka::{Consumer, Producer};
+use crate::limit::{Limiter, Quotas};
 use crate::operators::Operators;
 use crate::query::Queries;
 use crate::slo::visibility::Measured;
@@ -51,6 +53,7 @@ struct Api {
     sources: Sources,
     classes: TopicClasses,
     routes: Routes,
+    limiter: Limiter,
 }
 
 impl Handles {
@@ -95,6 +98,7 @@ impl Handles {
         let ingest = Ingest::routed(config, api.routes.clone(), Arc::clone(&self.producer) as _);
         Some(Arc::new(Components {
             auth: api.auth.clone(),
+            limiter: api.limiter.clone(),
             ingest: Arc::new(ingest),
             repeats: Repeats::new(api.cache.clone(), config.http.request_deadline()),
             queries: Arc::new(Queries::new(api.store.clone(), api.cache.clone(), api.receipts.clone(), &config.query)),
@@ -189,7 +193,10 @@ impl Api {
         let classes = TopicClasses::start(&operators, &config.kafka, &config.operators, (tasks, background));
         let routes = Routes::new(&config.kafka.kafka_topic);
         let receipts = sealer(&config.receipts);
-        Ok(Self { auth, store, topics, cache, receipts, operators, sources, classes, routes })
+        let windows = Windows::open(&config.redis).context("REDIS_URL")?;
+        let quotas = Arc::new(Quotas::new(config.limit.default_quota()));
+        let limiter = Limiter::start(&config.limit, Some(windows), quotas, tasks, background.clone());
+        Ok(Self { auth, store, topics, cache, receipts, operators, sources, classes, routes, limiter })
     }
 }
 

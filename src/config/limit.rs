@@ -19,8 +19,8 @@ pub struct LimitConfig {
     /// Body bytes an account may send in 60 seconds
     #[arg(long, env = "WEIR_LIMIT_BYTES", default_value_t = 52_428_800, value_name = "BYTES")]
     pub limit_bytes: i64,
-    /// Requests of an account in flight on one instance
-    #[arg(long, env = "WEIR_LIMIT_CONCURRENT", default_value_t = 64, value_name = "N")]
+    /// Requests of an account in flight on one instance; single events at the whole burst need burst × seconds an answer takes
+    #[arg(long, env = "WEIR_LIMIT_CONCURRENT", default_value_t = 640, value_name = "N")]
     pub limit_concurrent: i64,
     /// Requests of all accounts in flight on one instance
     #[arg(long, env = "WEIR_LIMIT_GLOBAL_CONCURRENT", default_value_t = 4_096, value_name = "N")]

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::domain::event::Channel;
 use crate::domain::outcome::Fault;
+use crate::limit::Pace;
 
 /// A JSON body written straight from its type; poem-openapi's own goes through a tree of values first.
 pub(super) struct Reply<T>(pub(super) T);
@@ -90,7 +91,7 @@ pub(super) enum ItemStatus {
 
 /// A single event that was taken.
 #[derive(Debug, Object, Serialize)]
-#[oai(rename = "Accepted")]
+#[oai(rename = "Accepted", skip_serializing_if_is_none)]
 pub(super) struct AcceptedBody {
     /// Always `accepted`
     pub(super) status: ItemStatus,
@@ -102,8 +103,29 @@ pub(super) struct AcceptedBody {
     pub(super) offset: i64,
     /// Where the log keeps it, sealed for this account: `topic/partition/offset/seal/event_id`; for `min_receipt` and traces
     pub(super) receipt: String,
+    /// How to go on, once little is left of a limit
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pace: Option<PaceBody>,
     /// Id of the request
     pub(super) request_id: String,
+}
+
+/// A pace that is not refused: at most so many events each so many milliseconds.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename = "Pace")]
+pub(super) struct PaceBody {
+    /// Events to send at a time
+    #[oai(validator(minimum(value = "1")))]
+    batch_events: i64,
+    /// Milliseconds from one batch to the next
+    #[oai(validator(minimum(value = "1")))]
+    delay_ms: i64,
+}
+
+impl From<Pace> for PaceBody {
+    fn from(pace: Pace) -> Self {
+        Self { batch_events: pace.batch_events, delay_ms: pace.delay_ms }
+    }
 }
 
 /// How one event of a batch ended.
@@ -147,7 +169,7 @@ impl ItemBody {
 
 /// A batch of which at least one event was taken.
 #[derive(Debug, Object, Serialize)]
-#[oai(rename = "BatchAccepted")]
+#[oai(rename = "BatchAccepted", skip_serializing_if_is_none)]
 pub(super) struct BatchBody {
     /// `accepted` when nothing was refused, else `partial`
     pub(super) status: BatchStatus,
@@ -162,6 +184,9 @@ pub(super) struct BatchBody {
     pub(super) refused: i64,
     /// Every event's end, in the order of the request
     pub(super) results: Vec<ItemBody>,
+    /// How to go on, once little is left of a limit
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pace: Option<PaceBody>,
     /// Id of the request
     pub(super) request_id: String,
 }

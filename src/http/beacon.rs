@@ -6,9 +6,9 @@ use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
-use super::caller::{Caller, EventsWrite, Needs};
+use super::caller::{Caller, EventsWrite, Needs, check_address};
 use super::problem::{Code, Problem};
-use crate::domain::tenant::Scopes;
+use crate::domain::tenant::{Scope, Scopes};
 
 const SCHEME: &str = "beacon";
 const PARAMETER: &str = "access_token";
@@ -19,14 +19,16 @@ pub(super) struct BeaconCaller(pub(super) Caller<EventsWrite>);
 
 /// The caller of a token in the query, which must have the scope `N` and no other.
 pub(super) async fn with_query_token<N: Needs>(request: &Request) -> Result<Caller<N>, Problem> {
+    check_address(request)?;
     let parameters: Vec<(String, String)> = request.params().unwrap_or_default();
     let mut tokens = parameters.iter().filter(|(name, _)| name == PARAMETER).map(|(_, value)| value);
     let (Some(token), None) = (tokens.next(), tokens.next()) else {
         return Err(Problem::unauthorized("send one access_token in the query", CHALLENGE));
     };
     let caller = Caller::<N>::with_token(request, token).await?;
-    if caller.tenant.operator || caller.tenant.scopes != Scopes::parse(N::SCOPE.as_str()) {
-        let detail = format!("a token in a query must have the scope {} and no other", N::SCOPE.as_str());
+    let scope = N::SCOPE.map_or("", Scope::as_str);
+    if caller.tenant.operator || caller.tenant.scopes != Scopes::parse(scope) {
+        let detail = format!("a token in a query must have the scope {scope} and no other");
         return Err(Problem::new(Code::Forbidden, detail));
     }
     Ok(caller)

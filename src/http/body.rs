@@ -32,10 +32,16 @@ pub(super) struct Bounds {
 }
 
 /// A body that has not been read.
-pub(super) enum Inflow {
-    /// As it comes.
+pub(super) struct Inflow {
+    pieces: Pieces,
+    taken: usize,
+}
+
+/// Where the pieces of a body come from.
+pub(super) enum Pieces {
+    /// As they come.
     Plain(Wire),
-    /// Inflated while it comes.
+    /// Inflated while they come.
     Coded(Box<Inflating>),
 }
 
@@ -61,10 +67,19 @@ impl Inflow {
             }
         });
         let wire = Wire { chunks: chunks.boxed(), expected, read: 0, bounds };
-        Ok(match coding {
-            None => Self::Plain(wire),
-            Some(coding) => Self::Coded(Box::new(Inflating::new(coding, wire, bounds))),
-        })
+        Ok(Self::of(match coding {
+            None => Pieces::Plain(wire),
+            Some(coding) => Pieces::Coded(Box::new(Inflating::new(coding, wire, bounds))),
+        }))
+    }
+
+    pub(super) fn of(pieces: Pieces) -> Self {
+        Self { pieces, taken: 0 }
+    }
+
+    /// Bytes given so far, inflated.
+    pub(super) fn taken(&self) -> usize {
+        self.taken
     }
 
     /// The next piece; `None` at the end.
@@ -72,25 +87,31 @@ impl Inflow {
     /// # Errors
     /// The problem of a body that is too large, too slow or broken.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        match self {
-            Self::Plain(wire) => wire.next().await,
-            Self::Coded(inflating) => inflating.next().await,
-        }
+        let piece = match &mut self.pieces {
+            Pieces::Plain(wire) => wire.next().await,
+            Pieces::Coded(inflating) => inflating.next().await,
+        }?;
+        self.taken += piece.as_ref().map_or(0, Bytes::len);
+        Ok(piece)
     }
 
-    /// The body as one piece.
+    /// The body as one piece; `make_room` is asked before so many bytes are in memory.
     ///
     /// # Errors
-    /// As [`Inflow::next`].
-    pub(super) async fn whole(&mut self) -> Result<Bytes, Problem> {
-        let expected = if let Self::Plain(wire) = self { wire.expected } else { 0 };
+    /// As [`Inflow::next`], or the problem of too little room.
+    pub(super) async fn whole(&mut self, make_room: impl Fn(usize) -> Result<(), Problem>) -> Result<Bytes, Problem> {
+        let expected = if let Pieces::Plain(wire) = &self.pieces { wire.expected } else { 0 };
+        make_room(expected)?;
         let Some(first) = self.next().await? else { return Ok(Bytes::new()) };
+        make_room(self.taken)?;
         // Most bodies are one piece and are never copied.
         let Some(second) = self.next().await? else { return Ok(first) };
-        let mut whole = BytesMut::with_capacity(expected.max(first.len() + second.len()));
+        make_room(self.taken)?;
+        let mut whole = BytesMut::with_capacity(expected.max(self.taken));
         whole.extend_from_slice(&first);
         whole.extend_from_slice(&second);
         while let Some(piece) = self.next().await? {
+            make_room(self.taken)?;
             whole.extend_from_slice(&piece);
         }
         Ok(whole.freeze())
@@ -124,7 +145,8 @@ fn too_large(bounds: Bounds) -> Problem {
     Problem::new(Code::BodyTooLarge, format!("a body may have at most {} bytes", bounds.max_bytes))
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
+/// What the headers say the body weighs on the wire.
+pub(super) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -152,7 +174,7 @@ pub(super) mod tests {
     where
         S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
-        Inflow::Plain(wire(chunks, bounds())).whole().await
+        Inflow::of(Pieces::Plain(wire(chunks, bounds()))).whole(|_| Ok(())).await
     }
 
     fn texts(texts: &'static [&'static str]) -> impl Stream<Item = io::Result<Bytes>> {
@@ -164,6 +186,18 @@ pub(super) mod tests {
         assert_eq!(whole(texts(&["12", "345", "67890"])).await.expect("body"), "1234567890");
         assert_eq!(whole(texts(&["12345", "678901"])).await.expect_err("too large").code, Code::BodyTooLarge);
         assert_eq!(whole(texts(&[])).await.expect("body"), "");
+    }
+
+    #[tokio::test]
+    async fn room_is_made_before_bytes_are_joined() {
+        let asked = std::cell::RefCell::new(Vec::new());
+        let make_room = |bytes| {
+            asked.borrow_mut().push(bytes);
+            if bytes > 5 { Err(Problem::new(Code::Unavailable, "")) } else { Ok(()) }
+        };
+        let mut inflow = Inflow::of(Pieces::Plain(wire(texts(&["12", "345", "67890"]), bounds())));
+        assert_eq!(inflow.whole(make_room).await.expect_err("no room").code, Code::Unavailable);
+        assert_eq!((asked.into_inner(), inflow.taken()), (vec![0, 2, 5, 10], 10));
     }
 
     #[tokio::test]

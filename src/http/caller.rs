@@ -5,22 +5,29 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use poem::http::{HeaderMap, header};
-use poem::{Request, RequestBody};
+use poem::web::RemoteAddr;
+use poem::{Addr, Request, RequestBody};
 use poem_openapi::registry::{MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use super::Components;
+use super::body::declared_length;
 use super::context::RequestContext;
 use super::problem::{Code, Problem};
 use crate::domain::tenant::{Scope, Tenant};
+use crate::limit::{Closed, Pass};
 
 /// Name of the scheme in the document.
 pub(super) const SCHEME: &str = "bearer";
 
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
 /// A scope as a type, so that it is checked before the body is read.
 pub(super) trait Needs: Send + Sync + 'static {
-    /// The scope.
-    const SCOPE: Scope;
+    /// The scope; `None` when any token will do.
+    const SCOPE: Option<Scope>;
+    /// Whether the request brings events, so that the account's limits are looked at before its body is read.
+    const BRINGS_EVENTS: bool = false;
 }
 
 macro_rules! needs {
@@ -28,12 +35,27 @@ macro_rules! needs {
         /// Needs the scope of this name.
         pub(super) struct $name;
         impl Needs for $name {
-            const SCOPE: Scope = Scope::$name;
+            const SCOPE: Option<Scope> = Some(Scope::$name);
         }
     )*};
 }
 
-needs!(EventsWrite, EventsRead, MetricsRead, SloRead, SourcesAdmin, TopicsAdmin);
+needs!(EventsRead, MetricsRead, SloRead, SourcesAdmin, TopicsAdmin);
+
+/// Needs the scope of this name and room in the account's limits.
+pub(super) struct EventsWrite;
+
+impl Needs for EventsWrite {
+    const SCOPE: Option<Scope> = Some(Scope::EventsWrite);
+    const BRINGS_EVENTS: bool = true;
+}
+
+/// Needs a token, with whatever scope.
+pub(super) struct AnyScope;
+
+impl Needs for AnyScope {
+    const SCOPE: Option<Scope> = None;
+}
 
 /// The verified caller of an operation that needs the scope `N`.
 pub(super) struct Caller<N> {
@@ -43,28 +65,45 @@ pub(super) struct Caller<N> {
     pub(super) components: Arc<Components>,
     /// The request.
     pub(super) context: Arc<RequestContext>,
+    /// What the account may take.
+    pub(super) pass: Arc<Pass>,
     needs: PhantomData<fn() -> N>,
 }
 
 impl<N: Needs> Caller<N> {
     /// The caller of a token in the header.
     pub(super) async fn enter(request: &Request) -> Result<Self, Problem> {
+        check_address(request)?;
         Self::with_token(request, bearer(request.headers())?).await
     }
 
     pub(super) async fn with_token(request: &Request, token: &str) -> Result<Self, Problem> {
         let tenant = Components::of(request)?.auth.verify(token).await?;
         RequestContext::of(request)?.identify(&tenant.account_id);
-        if !tenant.scopes.has(N::SCOPE) {
-            return Err(Problem::scope_missing(N::SCOPE.as_str()));
+        if let Some(scope) = N::SCOPE.filter(|scope| !tenant.scopes.has(*scope)) {
+            return Err(Problem::scope_missing(scope.as_str()));
         }
         Self::with_tenant(request, tenant)
     }
 
-    /// A caller who is known otherwise than by a token.
+    /// A caller who is known otherwise than by a token, if the account's limits let the request in.
     pub(super) fn with_tenant(request: &Request, tenant: Arc<Tenant>) -> Result<Self, Problem> {
         let (components, context) = (Arc::clone(Components::of(request)?), Arc::clone(RequestContext::of(request)?));
-        Ok(Self { tenant, components, context, needs: PhantomData })
+        let (limiter, account) = (&components.limiter, &tenant.account_id);
+        let entered = if N::BRINGS_EVENTS {
+            let declared = declared_length(request.headers()).unwrap_or(0);
+            limiter.gate(account, i64::try_from(declared).unwrap_or(i64::MAX))
+        } else {
+            limiter.enter(account)
+        };
+        let pass = Arc::new(entered.map_err(|closed| {
+            if let Closed::Limited(_, fields) = &closed {
+                context.limited(fields.clone());
+            }
+            Problem::closed(&closed)
+        })?);
+        context.entered(Arc::clone(&pass));
+        Ok(Self { tenant, components, context, pass, needs: PhantomData })
     }
 
     /// Refuses a path that names another account; the answer does not tell whether that account exists.
@@ -75,6 +114,14 @@ impl<N: Needs> Caller<N> {
             Err(Problem::new(Code::Forbidden, "the token is of another account"))
         }
     }
+}
+
+/// Refuses an address that asks too often, before its token costs anything.
+pub(super) fn check_address(request: &Request) -> Result<(), Problem> {
+    let RemoteAddr(Addr::SocketAddr(peer)) = request.remote_addr() else { return Ok(()) };
+    let forwarded = request.headers().get_all(FORWARDED_FOR).iter();
+    let forwarded = forwarded.filter_map(|value| value.to_str().ok());
+    Components::of(request)?.limiter.peers().check(peer.ip(), forwarded).map_err(Problem::address_limited)
 }
 
 /// The token of the one `Authorization: Bearer` header.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
 use tokio::time::Instant;
 
-use super::super::body::Inflow;
 use super::super::body::tests::wire;
+use super::super::body::{Inflow, Pieces};
 use super::*;
 
 const ALL: [Coding; 4] = [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd];
@@ -31,7 +31,7 @@ async fn packed(coding: Coding, plain: &[u8]) -> Vec<u8> {
 async fn unpacked(coding: Coding, packed: &[u8], bounds: Bounds) -> Result<Bytes, Problem> {
     let pieces: Vec<_> = packed.chunks(1_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
     let inflating = Inflating::new(coding, wire(stream::iter(pieces), bounds), bounds);
-    Inflow::Coded(Box::new(inflating)).whole().await
+    Inflow::of(Pieces::Coded(Box::new(inflating))).whole(|_| Ok(())).await
 }
 
 /// Text that packs about ten to one.

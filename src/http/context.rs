@@ -13,6 +13,7 @@ use uuid::Builder;
 use super::problem::{Code, Problem};
 use crate::domain::id::AccountId;
 use crate::domain::time::Timestamp;
+use crate::limit::{Fields, Pass};
 
 /// Route label of requests that match no operation: a million random paths are one time series.
 const UNMATCHED: &str = "unmatched";
@@ -36,6 +37,13 @@ pub(super) struct RequestContext {
     bytes_in: AtomicU64,
     fell_short: AtomicBool,
     origin: OnceLock<HeaderValue>,
+    admission: OnceLock<Admission>,
+}
+
+/// What the limits said at the gate.
+enum Admission {
+    In(Arc<Pass>),
+    Out(Fields),
 }
 
 impl RequestContext {
@@ -51,6 +59,7 @@ impl RequestContext {
             bytes_in: AtomicU64::new(0),
             fell_short: AtomicBool::new(false),
             origin: OnceLock::new(),
+            admission: OnceLock::new(),
         }
     }
 
@@ -121,6 +130,35 @@ impl RequestContext {
     /// Whose scripts may read the answer.
     pub(super) fn origin(&self) -> Option<&HeaderValue> {
         self.origin.get()
+    }
+
+    /// Remembers that the account let the request in; its place is given back with the context.
+    pub(super) fn entered(&self, pass: Arc<Pass>) {
+        self.admission.get_or_init(|| Admission::In(pass));
+    }
+
+    /// Remembers what to say about limits to a request that was not let in.
+    pub(super) fn limited(&self, fields: Fields) {
+        self.admission.get_or_init(|| Admission::Out(fields));
+    }
+
+    /// The request's place, once it is in.
+    ///
+    /// # Errors
+    /// An internal problem before that: a mistake of ours.
+    pub(super) fn pass(&self) -> Result<&Arc<Pass>, Problem> {
+        match self.admission.get() {
+            Some(Admission::In(pass)) => Ok(pass),
+            Some(Admission::Out(_)) | None => Err(Problem::new(Code::Internal, "")),
+        }
+    }
+
+    /// What the answer says about limits, where an account was asked for.
+    pub(super) fn limit_fields(&self) -> Option<Fields> {
+        Some(match self.admission.get()? {
+            Admission::In(pass) => pass.fields(),
+            Admission::Out(fields) => fields.clone(),
+        })
     }
 
     /// The operation id, the same word in metrics, log and document.

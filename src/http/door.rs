@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
-use poem::http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Body, Endpoint, Request, Response};
 use tokio::time::{Instant, timeout_at};
@@ -20,6 +20,7 @@ use super::metrics;
 use super::problem::{Code, Problem};
 use super::refusal;
 use super::request_log::{self, Answered};
+use crate::limit::Fields;
 
 /// Wraps the routes of one listener.
 pub(super) struct Threshold<E> {
@@ -109,6 +110,9 @@ impl Visit {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
         response.headers_mut().insert(NO_SNIFF.0, NO_SNIFF.1);
+        if let Some(fields) = self.context.limit_fields() {
+            add_limits(response.headers_mut(), fields);
+        }
         // A partial answer may leave a body unread like a refusal.
         let refused = status.as_u16() >= 400 || status == StatusCode::MULTI_STATUS;
         if (self.has_body || self.running.refused().is_some()) && refused {
@@ -135,7 +139,21 @@ impl Visit {
     }
 }
 
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const NO_SNIFF: (HeaderName, HeaderValue) = (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+
+fn add_limits(headers: &mut HeaderMap, fields: Fields) {
+    // Empty where no policy is enforced.
+    let present = [(RATE_LIMIT_POLICY, fields.policy), (RATE_LIMIT, fields.limit)]
+        .into_iter()
+        .filter(|(_, text)| !text.is_empty());
+    for (name, text) in present {
+        if let Ok(value) = HeaderValue::from_maybe_shared(text) {
+            headers.insert(name, value);
+        }
+    }
+}
 
 /// A stream keeps its connection busy to its end, or the idle clock would cut a quiet one.
 fn hold_while_streaming(response: &mut Response, running: Running) {

@@ -39,19 +39,19 @@ pub(super) struct ReadForm;
 pub(super) struct ReadOne;
 
 impl Statuses for Write {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 408, 413, 415, 500, 503, 504];
+    const STATUSES: &'static [u16] = &[400, 401, 402, 403, 408, 413, 415, 429, 500, 503, 504];
 }
 
 impl Statuses for WriteOnce {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 408, 409, 413, 415, 422, 500, 503, 504];
+    const STATUSES: &'static [u16] = &[400, 401, 402, 403, 408, 409, 413, 415, 422, 429, 500, 503, 504];
 }
 
 impl Statuses for Delivery {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 408, 413, 415, 500, 503, 504];
+    const STATUSES: &'static [u16] = &[400, 401, 402, 403, 408, 413, 415, 429, 500, 503, 504];
 }
 
 impl Statuses for Change {
-    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 408, 409, 412, 413, 415, 428, 500, 503, 504];
+    const STATUSES: &'static [u16] = &[400, 401, 403, 404, 408, 409, 412, 413, 415, 428, 429, 500, 503, 504];
 }
 
 impl Statuses for Read {
@@ -96,7 +96,8 @@ fn response(status: u16) -> MetaResponse {
         401 => vec![header("WWW-Authenticate", "string", "How to authenticate")],
         412 | 428 => vec![header("ETag", "string", "Version of what is there, when something is")],
         415 => vec![header("Accept-Encoding", "string", "Content codings that are taken, when that was the reason")],
-        409 | 429 | 503 => vec![header("Retry-After", "integer", "Seconds to wait before the next try")],
+        402 | 429 => vec![header("Retry-After", "integer", "Seconds after which what was refused fits")],
+        409 | 503 => vec![header("Retry-After", "integer", "Seconds to wait before the next try")],
         _ => vec![],
     };
     MetaResponse {
@@ -122,6 +123,7 @@ fn description(status: u16) -> &'static str {
     match status {
         400 => "Unparsable, or a rule is broken; `errors` says what to mend",
         401 => "No token, or one that does not convince",
+        402 => "The account's month is spent",
         403 => "The token does not allow this, or names another account",
         404 => "No such thing in this account",
         406 => "None of the forms of the answer is accepted",
@@ -133,8 +135,8 @@ fn description(status: u16) -> &'static str {
         413 => "Too many bytes or events",
         415 => "Not a media type or coding that is taken",
         422 => "This Idempotency-Key came with another body before",
-        429 => "The account is over a policy, or has too many requests under way",
         428 => "It exists: send its ETag as `If-Match`",
+        429 => "The account is over a policy, named in `violated-policies`, or the address asks too often",
         500 => "A mistake of ours",
         503 => "We cannot take or answer it now; nothing was taken unless `code` is `outcome_unknown`",
         504 => "The answer took longer than this service allows",

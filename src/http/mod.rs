@@ -3,7 +3,7 @@
 //!
 //! The steps of a request: [`acceptor`] (caps) → [`socket`] (deadlines of the peer) → [`intake`] over [`inspect`] (what is no
 //! sound head) → [`door`] (context, our deadline, panics, measuring, [`request_log`]) → [`promises`] (how it counts) → [`traced`] (its span) → [`cors`] (origin) → [`routes`] (operation, `Allow`) →
-//! [`caller`] (token, scope) → [`payload`] over [`media`], [`body`] and [`coding`] (type, size, pace) →
+//! [`caller`] (address, token, scope, limits) → [`payload`] over [`media`], [`body`] and [`coding`] (type, size, pace) →
 //! [`api`] (hand on) → [`outcome`] / [`answer`] or [`refusal`] / [`problem`] (word it). [`openapi`] documents the same types.
 
 mod acceptor;
@@ -26,6 +26,7 @@ mod fresh;
 mod incident;
 mod inspect;
 mod intake;
+mod limited;
 mod live;
 mod measured;
 mod media;
@@ -68,6 +69,7 @@ use crate::config::{HttpConfig, IngestConfig};
 use crate::domain::receipt::ReceiptSealer;
 use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
+use crate::limit::Limiter;
 use crate::operators::Operators;
 use crate::query::Queries;
 use crate::slo::desk::Desk;
@@ -88,6 +90,8 @@ use serve::Side;
 pub struct Components {
     /// Who calls.
     pub auth: Auth,
+    /// What accounts and addresses may take.
+    pub limiter: Limiter,
     /// Events in.
     pub ingest: Arc<Ingest>,
     /// Answers by Idempotency-Key.

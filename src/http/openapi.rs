@@ -38,6 +38,7 @@ fn document_value() -> Value {
     });
     mend(&mut document);
     add_request_id(&mut document);
+    add_limits(&mut document);
     sorted(document)
 }
 
@@ -52,6 +53,24 @@ fn add_request_id(document: &mut Value) {
     let responses = operations.filter_map(|operation| operation["responses"].as_object_mut()).flat_map(Map::values_mut);
     for response in responses {
         response["headers"]["X-Request-Id"] = json!({"$ref": "#/components/headers/RequestId"});
+    }
+}
+
+/// Every answer to an account tells its limits; a refusal before the account is known does not.
+fn add_limits(document: &mut Value) {
+    let header = |text: &str| json!({"description": text, "schema": {"type": "string"}});
+    let headers = &mut document["components"]["headers"];
+    headers["RateLimitPolicy"] = header("The account's policies (draft-ietf-httpapi-ratelimit-headers)");
+    headers["RateLimit"] = header("Room in the tightest policy, or in the one that refused");
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    let operations = paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut);
+    for operation in operations.filter(|operation| operation["security"].is_array()) {
+        let responses = operation["responses"].as_object_mut().into_iter().flatten();
+        for (_, response) in responses.filter(|(status, _)| *status != "401") {
+            for (name, component) in [("RateLimit-Policy", "RateLimitPolicy"), ("RateLimit", "RateLimit")] {
+                response["headers"][name] = json!({"$ref": format!("#/components/headers/{component}")});
+            }
+        }
     }
 }
 

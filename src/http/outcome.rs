@@ -6,7 +6,7 @@ use poem::http::StatusCode;
 use super::answer::{BatchBody, BatchStatus, ItemBody, ItemStatus};
 use super::problem::{Code, Problem};
 use crate::domain::id::{AccountId, EventId};
-use crate::domain::outcome::{Failure, Outcome, Rejection};
+use crate::domain::outcome::{Failure, Outcome, Policy, Rejection};
 use crate::domain::receipt::{Receipt, ReceiptSealer};
 use crate::ingest::Item;
 
@@ -29,7 +29,7 @@ impl Seal<'_> {
 ///
 /// # Errors
 /// What stopped the reading of the body, else the problem that stands for the whole when nothing was taken: 503 when a retry may
-/// help, else the one status all items share, else 400.
+/// help at once, 429 when it may later, else the one status all items share, else 400.
 pub(super) fn batch(
     items: Vec<Item>,
     unread: Option<Problem>,
@@ -55,6 +55,7 @@ pub(super) fn batch(
         duplicates: count(results.len() - accepted - refused),
         refused: count(refused),
         results,
+        pace: None,
         request_id: request_id.to_owned(),
     })
 }
@@ -85,10 +86,14 @@ fn line(index: usize, item: Item, seal: &Seal<'_>) -> ItemBody {
 
 /// The line that stands for the part of a body that was not read.
 fn rest(index: usize, problem: &Problem) -> ItemBody {
-    let slow = problem.code == Code::BodyTimeout || problem.code == Code::InvalidRequest;
     ItemBody {
         index: count(index),
-        status: if slow { ItemStatus::Retry } else { ItemStatus::Rejected },
+        status: match problem.code.status() {
+            _ if matches!(problem.code, Code::BodyTimeout | Code::InvalidRequest) => ItemStatus::Retry,
+            StatusCode::SERVICE_UNAVAILABLE => ItemStatus::Retry,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::PAYMENT_REQUIRED => ItemStatus::Limited,
+            _ => ItemStatus::Rejected,
+        },
         event_id: None,
         partition: None,
         offset: None,
@@ -118,6 +123,7 @@ fn code(outcome: Outcome) -> Code {
         Outcome::Rejected(Rejection::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
         Outcome::Rejected(Rejection::AccountMismatch) => StatusCode::FORBIDDEN,
         Outcome::Rejected(_) | Outcome::DeadLettered(_) => StatusCode::BAD_REQUEST,
+        Outcome::Limited(Policy::Monthly) => StatusCode::PAYMENT_REQUIRED,
         Outcome::Limited(_) => StatusCode::TOO_MANY_REQUESTS,
         Outcome::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
         // Asked only of what was not taken; saying so beats claiming a status.
@@ -132,8 +138,10 @@ fn whole_code(items: &[Item]) -> Code {
     let unknown =
         items.iter().find(|item| item.outcome == Outcome::Failed(Failure::Unknown)).map(|item| code(item.outcome));
     let retry = unknown.or_else(|| codes().find(|code| code.status() == StatusCode::SERVICE_UNAVAILABLE));
+    let limited =
+        items.iter().map(|item| item.outcome).find(|outcome| matches!(outcome, Outcome::Limited(_))).map(code);
     let first = codes().next().filter(|first| codes().all(|code| code.status() == first.status()));
-    retry.or(first).unwrap_or(Code::Outcome(StatusCode::BAD_REQUEST, Rejection::Invalid.code()))
+    retry.or(limited).or(first).unwrap_or(Code::Outcome(StatusCode::BAD_REQUEST, Rejection::Invalid.code()))
 }
 
 fn count(number: usize) -> i64 {
@@ -179,6 +187,10 @@ mod tests {
         assert_eq!(status(&[foreign, foreign]), 403);
         assert_eq!(status(&[foreign, invalid]), 400);
         assert_eq!(status(&[invalid, away]), 503);
+        let limited = Outcome::Limited(Policy::Burst);
+        assert_eq!(status(&[invalid, limited]), 429);
+        assert_eq!(status(&[limited, away]), 503);
+        assert_eq!(status(&[Outcome::Limited(Policy::Monthly)]), 402);
         assert_eq!(status(&[away, Outcome::Duplicate]), 503, "a duplicate of what was not taken is no success");
     }
 

@@ -2,6 +2,7 @@
 //! refused by headers and parameters is refused before the first byte.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -21,12 +22,17 @@ use super::problem::{Code, Problem};
 use super::schema;
 use crate::ingest::{self, Form, Layout};
 
+/// Most bytes of a body taken while it comes that are in memory: a chunk, its records and a piece.
+const CHUNK_ROOM: usize = 4 << 20;
+
 /// The kinds of body an operation takes.
 pub(super) trait Shape: Send + Sync + 'static {
     /// Each kind with the name of its schema.
     const MEDIA: &'static [(Media, &'static str)];
     /// Whether headers may make it a CloudEvent in binary mode.
     const BINARY: bool = false;
+    /// Whether whoever sent it has proven to be the account before it is read.
+    const OF_CALLER: bool = true;
 }
 
 /// One event.
@@ -69,6 +75,7 @@ pub(super) struct Delivered;
 
 impl Shape for Delivered {
     const MEDIA: &'static [(Media, &'static str)] = &[(Media::Json, schema::DELIVERY)];
+    const OF_CALLER: bool = false;
 }
 
 /// A body of the shape `S` that has not been read.
@@ -76,6 +83,7 @@ pub(super) struct Raw<S> {
     /// What it says it is.
     pub(super) media: Media,
     inflow: Inflow,
+    context: Arc<RequestContext>,
     digest: Option<Sha256>,
     /// Whether it was read to its end.
     ended: bool,
@@ -101,25 +109,40 @@ impl<S: Shape> Raw<S> {
         let attributes = attributes
             .map(|found| found.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
         let inflow = Inflow::open(request, body, bounds(components, media, context.deadline))?;
-        Ok(Self { media, inflow, digest: None, ended: false, attributes, shape: PhantomData })
+        Ok(Self {
+            media,
+            inflow,
+            context: Arc::clone(context),
+            digest: None,
+            ended: false,
+            attributes,
+            shape: PhantomData,
+        })
     }
 }
 
 impl Raw<OneEvent> {
     /// The event, read.
-    pub(super) async fn event(mut self) -> Result<(Form, Bytes), Problem> {
+    pub(super) async fn event(&mut self) -> Result<(Form, Bytes), Problem> {
         let form = if self.media == Media::CloudEvent { Form::CloudEvent } else { Form::Event };
         let bytes = self.whole().await?;
         let Some(attributes) = &self.attributes else { return Ok((form, bytes)) };
         let attributes: Vec<(&str, &str)> = attributes.iter().map(|(name, value)| (&**name, &**value)).collect();
-        Ok((Form::CloudEvent, ingest::cloud_event(&attributes, &bytes)?.into()))
+        match ingest::cloud_event(&attributes, &bytes) {
+            Ok(event) => Ok((Form::CloudEvent, event.into())),
+            Err(refusal) => {
+                self.charge_read();
+                Err(refusal.into())
+            }
+        }
     }
 }
 
-impl<S> Raw<S> {
-    /// The next piece; `None` at the end.
+impl<S: Shape> Raw<S> {
+    /// The next piece of a body taken while it comes; `None` at the end. There is room for a chunk of it only.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         let piece = self.inflow.next().await?;
+        self.make_room(self.inflow.taken().min(CHUNK_ROOM))?;
         match (&piece, &mut self.digest) {
             (None, _) => self.ended = true,
             (Some(piece), Some(digest)) => digest.update(piece),
@@ -128,14 +151,36 @@ impl<S> Raw<S> {
         Ok(piece)
     }
 
-    /// The body as one piece.
+    /// The body as one piece. What was read of one that cannot be used is charged here, of any other by whoever takes it.
     pub(super) async fn whole(&mut self) -> Result<Bytes, Problem> {
-        let whole = self.inflow.whole().await?;
+        let pass = Arc::clone(self.context.pass()?);
+        let make_room = |bytes| pass.make_room(bytes).map_err(|full| Problem::full(&full));
+        let whole = match self.inflow.whole(make_room).await {
+            Ok(whole) => whole,
+            Err(problem) => {
+                self.charge_read();
+                return Err(problem);
+            }
+        };
         self.ended = true;
         if let Some(digest) = &mut self.digest {
             digest.update(&whole);
         }
         Ok(whole)
+    }
+
+    fn make_room(&self, bytes: usize) -> Result<(), Problem> {
+        self.context.pass()?.make_room(bytes).map_err(|full| Problem::full(&full))
+    }
+
+    /// Charges what was read of a body that nobody takes.
+    pub(super) fn charge_read(&self) {
+        // A delivery is its account's only once its signature was seen to be good.
+        if S::OF_CALLER
+            && let Ok(pass) = self.context.pass()
+        {
+            pass.debit(self.inflow.taken());
+        }
     }
 
     /// From here on the bytes count for [`Raw::fingerprint`].

@@ -12,9 +12,13 @@ use serde::Serialize;
 
 use super::answer::{FaultBody, ItemBody};
 use crate::domain::outcome::Fault;
+use crate::limit::Refusal;
 
 /// Media type of every problem.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Problem type of a violated policy (draft-ietf-httpapi-ratelimit-headers).
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
 /// Every `code` the door itself can answer; those of event outcomes come from `domain::outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,13 +156,14 @@ struct More {
     results: Option<Vec<ItemBody>>,
     event_id: Option<String>,
     header: Option<(HeaderName, HeaderValue)>,
+    limit: Option<Refusal>,
 }
 
 /// A problem as the client reads it.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename = "Problem", skip_serializing_if_is_none)]
 pub(super) struct ProblemBody {
-    /// URN of the kind of problem
+    /// URI of the kind of problem
     #[oai(rename = "type")]
     #[serde(rename = "type")]
     kind: String,
@@ -180,6 +185,19 @@ pub(super) struct ProblemBody {
     /// What to mend, when it can be named
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<FaultBody>>,
+    /// The policies that were violated
+    #[oai(rename = "violated-policies")]
+    #[serde(rename = "violated-policies", skip_serializing_if = "Option::is_none")]
+    violated_policies: Option<Vec<String>>,
+    /// Most units the violated policy allows in its window
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<i64>,
+    /// Units there would have been in the window
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed: Option<i64>,
+    /// Seconds after which what was refused fits, when nothing is sent meanwhile; also in `Retry-After`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<i64>,
     /// Id of the event that was not taken, when it had or got one; send it again with this id
     #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<String>,
@@ -236,6 +254,12 @@ impl Problem {
         &self.detail
     }
 
+    /// The same problem with the policy in its way.
+    pub(super) fn with_limit(mut self, refusal: Option<&Refusal>) -> Self {
+        self.more.limit = refusal.copied();
+        self
+    }
+
     /// The same problem with a header.
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.more.header = Some((name, value));
@@ -265,8 +289,13 @@ impl Problem {
         let (status, more) = (self.code.status(), *self.more);
         let title = status.canonical_reason().unwrap_or("Error").to_owned();
         let detail = if self.detail.is_empty() { title.clone() } else { self.detail.into_owned() };
+        let limit = more.limit.filter(|_| [402, 429].contains(&status.as_u16()));
+        let kind = match limit {
+            Some(_) => QUOTA_EXCEEDED.to_owned(),
+            None => format!("urn:weir:problem:{}", self.code.word()),
+        };
         let body = ProblemBody {
-            kind: format!("urn:weir:problem:{}", self.code.word()),
+            kind,
             title,
             status: status.as_u16(),
             error: detail.clone(),
@@ -275,6 +304,10 @@ impl Problem {
             code: self.code.word().to_owned(),
             request_id: request_id.to_owned(),
             errors: (!more.errors.is_empty()).then_some(more.errors),
+            violated_policies: limit.map(|refusal| vec![refusal.policy.name().to_owned()]),
+            limit: limit.map(|refusal| refusal.limit),
+            observed: limit.map(|refusal| refusal.observed),
+            retry_after_seconds: limit.map(|refusal| refusal.retry_after_seconds),
             event_id: more.event_id,
             results: more.results,
         };
@@ -287,7 +320,11 @@ impl Problem {
         if let Some((name, value)) = more.header {
             headers.insert(name, value);
         }
-        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        if let Some(refusal) = limit {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(refusal.retry_after_seconds));
+        }
+        let again = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        if again && !headers.contains_key(header::RETRY_AFTER) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_seconds()));
         }
         response

@@ -27,6 +27,7 @@ use crate::domain::time::{SECOND, Timestamp};
 use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
 use crate::kafka::{Placement, Producer, Publish, PublishError, Record};
+use crate::limit::{Limiter, Quotas};
 use crate::operators::Operators;
 use crate::query::Queries;
 use crate::sources::Sources;
@@ -81,8 +82,10 @@ async fn rig() -> Rig {
     let producer = Producer::start(&config.kafka).expect("producer");
     let topics = Topics::new(&config.kafka.kafka_topic);
     let streams = Streams::new(&config.stream, &config.kafka, producer, topics, receipts.clone());
+    let quotas = Arc::new(Quotas::new(config.limit.default_quota()));
     let components = Arc::new(Components {
         streams: Arc::new(streams),
+        limiter: Limiter::start(&config.limit, None, quotas, &tasks, stop.clone()),
         desk: desk(&config),
         status_page: true,
         sli: None,

@@ -91,6 +91,7 @@ impl From<Refusal> for Problem {
             Refusal::Malformed { faults, .. } => Self::new(malformed, detail).with_faults(faults),
             Refusal::TooManyEvents { .. } => Self::new(Code::BatchTooLarge, detail),
             Refusal::NoEvents => Self::new(malformed, detail),
+            Refusal::Limited(refusal) => Self::limited(&refusal),
         }
     }
 }

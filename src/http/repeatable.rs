@@ -9,7 +9,7 @@ use poem_openapi::ApiResponse;
 use poem_openapi::registry::{MetaHeader, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
 
 use super::caller::{Caller, EventsWrite};
-use super::payload::Raw;
+use super::payload::{Raw, Shape};
 use super::problem::{Code, Problem};
 use super::refusal::invalid_parameter;
 use crate::idempotency::{Reply, Turn};
@@ -71,6 +71,7 @@ pub(super) async fn once<T, S, W>(
 ) -> Result<Repeatable<T>, Problem>
 where
     T: IntoResponse + Lasting,
+    S: Shape,
     W: AsyncFnOnce(&mut Raw<S>) -> Result<T, Problem>,
 {
     let (account, context) = (&caller.tenant.account_id, &caller.context);
@@ -82,6 +83,7 @@ where
         Turn::Answered(answered) => {
             body.fingerprinted();
             while body.next().await?.is_some() {}
+            body.charge_read();
             let reply = body.fingerprint().and_then(|fingerprint| answered.to(&fingerprint));
             return reply.map(replayed).ok_or_else(|| {
                 Problem::new(Code::KeyReused, "this Idempotency-Key came with another body before: use a new one")

@@ -45,7 +45,7 @@ async fn read(request: Request) -> poem::Result<Response> {
     if Media::of(request.headers(), &[Media::Json]).is_none() {
         return Err(Problem::new(Code::UnsupportedMediaType, "").into());
     }
-    let bytes = Inflow::open(&request, &mut body, bounds)?.whole().await?;
+    let bytes = Inflow::open(&request, &mut body, bounds)?.whole(|_| Ok(())).await?;
     Ok(bytes.len().to_string().into_response())
 }
 

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use crate::domain::id::EventId;
-use crate::domain::outcome::{Failure, Fault, Outcome, Rejection};
+use crate::domain::outcome::{Failure, Fault, Outcome, Policy, Rejection};
 use crate::domain::receipt::Receipt;
 use crate::kafka::{Placement, PublishError};
+use crate::limit;
 
 use super::check::Broken;
 
@@ -45,6 +46,9 @@ pub enum Refusal {
     /// No `events` array, or an empty one.
     #[error("the body must hold at least one event, a JSON batch in its array events")]
     NoEvents,
+    /// The account is over a policy; what comes after is not read.
+    #[error("the account is over its policy {}", .0.policy.name())]
+    Limited(limit::Refusal),
 }
 
 impl Refusal {
@@ -87,6 +91,25 @@ impl Item {
     pub(super) fn sound(event_id: EventId) -> Self {
         let detail = "the event keeps the rules";
         Self { event_id: Some(event_id), outcome: Outcome::Accepted, receipt: None, faults: Vec::new(), detail }
+    }
+
+    pub(super) fn limited(event_id: EventId, policy: Policy) -> Self {
+        let detail = "the account is over its limit; the event was not taken, send it again after Retry-After";
+        let outcome = Outcome::Limited(policy);
+        Self { event_id: Some(event_id), outcome, receipt: None, faults: Vec::new(), detail }
+    }
+
+    pub(super) fn queue_full(event_id: EventId) -> Self {
+        Self::failed(Some(event_id), Failure::QueueFull)
+    }
+
+    /// Whether the log certainly does not have it, so that what it cost comes back.
+    pub(super) fn is_certainly_not_taken(&self) -> bool {
+        match self.outcome {
+            Outcome::Rejected(_) => true,
+            Outcome::Failed(failure) => failure != Failure::Unknown,
+            _ => false,
+        }
     }
 
     pub(super) fn unknown(event_id: Option<EventId>) -> Self {

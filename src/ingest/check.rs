@@ -9,11 +9,9 @@ use serde_json::value::RawValue;
 use crate::codec::json::{self, Draft};
 use crate::config::IngestConfig;
 use crate::domain::event::{Channel, Event, MAX_TAGS, MAX_TEXT_CHARS};
-use crate::domain::id::EventId;
+use crate::domain::id::{AccountId, EventId};
 use crate::domain::outcome::{Fault, Rejection};
 use crate::domain::time::{SECOND, TimeError, Timestamp};
-
-use super::Call;
 
 /// What the configuration says about events.
 #[derive(Debug, Clone)]
@@ -54,9 +52,18 @@ pub(super) struct Broken {
     pub(super) faults: Vec<Fault>,
 }
 
+/// Whose event it is and when it came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival<'c> {
+    pub(super) account_id: &'c AccountId,
+    pub(super) received_at: Timestamp,
+    /// What the sender's clock is behind ours.
+    pub(super) skew_micros: i64,
+}
+
 /// Checks a draft against all rules.
-pub(super) fn check<'a>(draft: &Draft<'a>, rules: &Rules, call: &Call) -> Result<Event<'a>, Broken> {
-    let checker = Checker { rules, call, faults: RefCell::new(Vec::new()) };
+pub(super) fn check<'a>(draft: &Draft<'a>, rules: &Rules, arrival: Arrival<'_>) -> Result<Event<'a>, Broken> {
+    let checker = Checker { rules, arrival, faults: RefCell::new(Vec::new()) };
     checker.required(draft);
     let mismatch = checker.account(draft.account_id);
     let given = draft.event_id.map(|raw| checker.event_id(raw));
@@ -77,7 +84,7 @@ pub(super) fn check<'a>(draft: &Draft<'a>, rules: &Rules, call: &Call) -> Result
     };
     Ok(Event {
         event_id: given.flatten().unwrap_or_else(|| EventId::generated(uuid::Uuid::now_v7())),
-        account_id: call.tenant.account_id.clone(),
+        account_id: arrival.account_id.clone(),
         event_name,
         user_id,
         channel,
@@ -88,13 +95,13 @@ pub(super) fn check<'a>(draft: &Draft<'a>, rules: &Rules, call: &Call) -> Result
         value,
         schema_version,
         metadata,
-        received_at: call.received_at,
+        received_at: arrival.received_at,
     })
 }
 
 struct Checker<'c> {
     rules: &'c Rules,
-    call: &'c Call,
+    arrival: Arrival<'c>,
     faults: RefCell<Vec<Fault>>,
 }
 
@@ -124,9 +131,8 @@ impl Checker<'_> {
 
     /// Whether the event names another account than the token.
     fn account(&self, raw: Option<&RawValue>) -> bool {
-        let same = raw.is_none_or(|raw| {
-            json::as_text(raw).is_some_and(|account| account == self.call.tenant.account_id.as_str())
-        });
+        let same =
+            raw.is_none_or(|raw| json::as_text(raw).is_some_and(|account| account == self.arrival.account_id.as_str()));
         if !same {
             self.fault("/account_id", "account", "must be absent or the account of the token");
         }
@@ -192,13 +198,13 @@ impl Checker<'_> {
     }
 
     fn timestamp(&self, raw: Option<&RawValue>) -> Timestamp {
-        let now = self.call.received_at;
+        let now = self.arrival.received_at;
         let Some(raw) = raw else { return now };
         let parsed = match json::as_text(raw) {
             Some(text) => Timestamp::parse_rfc3339(&text),
             None => unix_seconds(raw.get()),
         };
-        match parsed.map(|time| time.saturating_add_micros(self.call.skew_micros)) {
+        match parsed.map(|time| time.saturating_add_micros(self.arrival.skew_micros)) {
             Err(TimeError::Malformed) => {
                 self.fault("/timestamp", "timestamp", "must be whole Unix seconds or an RFC 3339 time");
             }

@@ -16,20 +16,24 @@ pub struct Lines {
     splitter: Splitter,
     repeats: Repeats,
     items: Vec<Item>,
+    /// Bytes that came since the last chunk.
+    fed: usize,
 }
 
 impl Lines {
     pub(super) fn new(ingest: Ingest, call: Call) -> Self {
         let splitter = Splitter::new(ingest.shared.rules.max_event_bytes);
-        Self { ingest, call, splitter, repeats: Repeats::default(), items: Vec::new() }
+        Self { ingest, call, splitter, repeats: Repeats::default(), items: Vec::new(), fed: 0 }
     }
 
     /// Takes more of the body, and publishes what makes a chunk.
     ///
     /// # Errors
-    /// [`Refusal::TooManyEvents`] when the body holds more events than it may; those before keep their results.
+    /// [`Refusal::TooManyEvents`] when the body holds more events than it may, [`Refusal::Limited`] when the account may take no
+    /// more now; those before keep their results.
     pub async fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Refusal> {
         let (max, chunk) = (self.ingest.shared.rules.max_lines, self.ingest.shared.rules.max_batch_events);
+        self.fed += bytes.len();
         while !bytes.is_empty() {
             bytes = self.splitter.take(bytes);
             if self.items.len() + self.splitter.lines.len() > max {
@@ -39,6 +43,10 @@ impl Lines {
             }
             if self.splitter.lines.len() >= chunk || self.splitter.buffer.len() >= CHUNK_BYTES {
                 self.publish().await;
+                if let Some(refusal) = self.call.pass.refusal() {
+                    self.splitter.forget_tail();
+                    return Err(Refusal::Limited(*refusal));
+                }
             }
         }
         Ok(())
@@ -62,9 +70,9 @@ impl Lines {
     }
 
     async fn publish(&mut self) {
-        let events = self.splitter.events();
-        if !events.is_empty() {
-            let items = self.ingest.take(&self.call, Form::Event, &events, &mut self.repeats).await;
+        let (events, fed) = (self.splitter.events(), std::mem::take(&mut self.fed));
+        if !events.is_empty() || fed > 0 {
+            let items = self.ingest.take(&self.call, Form::Event, (&events, fed), &mut self.repeats).await;
             self.items.extend(items);
         }
         self.splitter.clear();

@@ -1,4 +1,4 @@
-//! From a request's body to answers, one per event: cut → decode → check → seal → publish → answer.
+//! From a request's body to answers, one per event: cut → decode → check → charge → seal → publish → answer.
 //!
 //! Invariant: every event of a body ends in exactly one [`Outcome`], told in the order of the body and counted once, also when
 //! the caller goes away in the middle; `Accepted` means the log has it on all in-sync replicas.
@@ -27,9 +27,10 @@ use crate::domain::routes::Routes;
 use crate::domain::tenant::Tenant;
 use crate::domain::time::Timestamp;
 use crate::kafka::{Publish, Record};
+use crate::limit::{Pass, Resource};
 
 use admission::Admission;
-use check::{Broken, Rules, check};
+use check::{Arrival, Broken, Rules, check};
 use repeats::{First, Repeats};
 
 pub use answer::{Item, Refusal};
@@ -57,6 +58,8 @@ pub fn json_object(body: &[u8]) -> Result<&str, Refusal> {
 pub struct Call {
     /// Who calls; the account of every event.
     pub tenant: Arc<Tenant>,
+    /// What the account may take.
+    pub pass: Arc<Pass>,
     /// Correlation id, into the record's headers.
     pub request_id: Arc<str>,
     /// W3C trace context, into the record's headers.
@@ -68,6 +71,11 @@ pub struct Call {
 }
 
 impl Call {
+    fn arrival(&self) -> Arrival<'_> {
+        let Self { tenant, received_at, skew_micros, .. } = self;
+        Arrival { account_id: &tenant.account_id, received_at: *received_at, skew_micros: *skew_micros }
+    }
+
     /// The same call by a sender whose clock said `sent_at`.
     #[must_use]
     pub fn sent_at(mut self, sent_at: Timestamp) -> Self {
@@ -122,7 +130,7 @@ impl Ingest {
     /// # Errors
     /// [`Refusal::Malformed`] when the body is no usable JSON; an event that breaks rules is an [`Item`] that says so.
     pub async fn single(&self, call: &Call, form: Form, body: &[u8]) -> Result<Item, Refusal> {
-        let mut items = self.take(call, form, &[body], &mut Repeats::default()).await;
+        let mut items = self.take(call, form, (&[body], body.len()), &mut Repeats::default()).await;
         let item = items.pop().unwrap_or_else(|| Item::unknown(None));
         match item.outcome {
             Outcome::Rejected(Rejection::Malformed) => Err(Refusal::malformed(item.faults)),
@@ -136,10 +144,17 @@ impl Ingest {
     /// # Errors
     /// [`Refusal`] when the body as a whole is unusable; nothing was taken then.
     pub async fn batch(&self, call: &Call, layout: Layout, body: &[u8]) -> Result<Vec<Item>, Refusal> {
-        let cut = layout.cut(body, self.shared.rules.max_batch_events)?;
+        let cut = match layout.cut(body, self.shared.rules.max_batch_events) {
+            Ok(cut) => cut,
+            Err(refusal) => {
+                // It was read, so it counts, whatever became of it.
+                call.pass.debit(body.len());
+                return Err(refusal);
+            }
+        };
         let corrected = cut.sent_at.map(|sent_at| call.clone().sent_at(sent_at));
         let call = corrected.as_ref().unwrap_or(call);
-        Ok(self.take(call, cut.form, &cut.events, &mut Repeats::default()).await)
+        Ok(self.take(call, cut.form, (&cut.events, body.len()), &mut Repeats::default()).await)
     }
 
     /// Takes a body of one event a line while it comes.
@@ -147,7 +162,7 @@ impl Ingest {
         Lines::new(self.clone(), call)
     }
 
-    /// Says what would become of the events of a body if the log took them all. Nothing is published or counted.
+    /// Says what would become of the events of a body if limits and log let them all in. Nothing is published or counted.
     ///
     /// # Errors
     /// [`Refusal`] when the body as a whole is unusable.
@@ -164,8 +179,14 @@ impl Ingest {
         Ok(judged.collect())
     }
 
-    /// Takes events of one form, in order, each on its own.
-    async fn take(&self, call: &Call, form: Form, events: &[&[u8]], repeats: &mut Repeats) -> Vec<Item> {
+    /// Takes events of one form, in order, each on its own; `body_bytes` were read for them.
+    async fn take(
+        &self,
+        call: &Call,
+        form: Form,
+        (events, body_bytes): (&[&[u8]], usize),
+        repeats: &mut Repeats,
+    ) -> Vec<Item> {
         let mut admission = Admission::of(&call.tenant.account_id, events.len());
         let mut places: Vec<Place> = Vec::with_capacity(events.len());
         let mut sound: Vec<Event<'_>> = Vec::with_capacity(events.len());
@@ -186,7 +207,7 @@ impl Ingest {
             }
             places.push(place);
         }
-        let published = self.seal_and_publish(call, sound, &mut admission).await;
+        let published = self.charge_and_publish(call, sound, body_bytes, &mut admission).await;
         let outcomes: Vec<Outcome> = published.iter().map(|item| item.outcome).collect();
         repeats.settle(&outcomes);
         let mut published = published.into_iter();
@@ -215,7 +236,7 @@ impl Ingest {
             rejection: Rejection::Malformed,
             faults: vec![fault],
         })?;
-        match check(&draft, &self.shared.rules, call) {
+        match check(&draft, &self.shared.rules, call.arrival()) {
             Err(broken) => Err(form.broken(broken, faults)),
             Ok(event) if !faults.is_empty() => {
                 let id = draft.event_id.is_some().then_some(event.event_id);
@@ -223,6 +244,27 @@ impl Ingest {
             }
             Ok(event) => Ok(event),
         }
+    }
+
+    /// Items in the order of the events: the first ones as far as the account's limits reach, then the limited ones.
+    async fn charge_and_publish(
+        &self,
+        call: &Call,
+        mut events: Vec<Event<'_>>,
+        body_bytes: usize,
+        admission: &mut Admission<'_>,
+    ) -> Vec<Item> {
+        let charge = call.pass.charge(events.len(), body_bytes).await;
+        let over = events.split_off(charge.granted);
+        let mut items = self.seal_and_publish(call, events, admission).await;
+        call.pass.refund(items.iter().filter(|item| item.is_certainly_not_taken()).count()).await;
+        if let Some(refusal) = charge.refusal {
+            for event in over {
+                admission.ended(Outcome::Limited(refusal.policy));
+                items.push(Item::limited(event.event_id, refusal.policy));
+            }
+        }
+        items
     }
 
     /// Items in the order of the events.
@@ -234,6 +276,11 @@ impl Ingest {
         let records: Vec<Record> = events.iter().map(|event| seal.record(event)).collect();
         let topics: Vec<Arc<str>> = records.iter().map(|record| Arc::clone(&record.topic)).collect();
         let ids = events.into_iter().map(|event| event.event_id).zip(topics);
+        let queued = records.iter().filter_map(|record| record.value.as_ref()).map(|value| value.len()).sum();
+        let Ok(_queued) = call.pass.hold(Resource::Queue, queued) else {
+            let full = ids.map(|(id, _)| Item::queue_full(id));
+            return full.inspect(|item| admission.ended(item.outcome)).collect();
+        };
         let deadline = Instant::now() + self.shared.ack_timeout;
         let results = self.shared.publisher.publish(records, deadline).await;
         let mut results = results.into_iter();

@@ -5,12 +5,17 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::codec::envelope;
+use crate::config::LimitConfig;
 use crate::domain::id::AccountId;
+use crate::domain::outcome::Policy;
 use crate::domain::tenant::Scopes;
 use crate::kafka::{Placement, PublishError};
+use crate::limit::{Limiter, Quotas};
 
 const OBJECT: Layout = Layout::Many(Form::Event);
 
@@ -34,7 +39,19 @@ impl Publish for Log {
     }
 }
 
+/// A limiter on its own, without Redis.
+fn limiter(adjust: impl FnOnce(&mut LimitConfig)) -> Limiter {
+    let mut config = Config::from_env().expect("defaults").limit;
+    adjust(&mut config);
+    let quotas = Arc::new(Quotas::new(config.default_quota()));
+    Limiter::start(&config, None, quotas, &TaskTracker::new(), CancellationToken::new())
+}
+
 pub(super) fn call() -> Call {
+    call_of(&limiter(|config| (config.limit_sustained, config.limit_burst) = (1_000_000, 1_000_000)))
+}
+
+fn call_of(limiter: &Limiter) -> Call {
     let now = Timestamp::from_unix_seconds(1_700_000_000).expect("time");
     let tenant = Tenant {
         account_id: AccountId::new("acme").expect("id"),
@@ -43,6 +60,7 @@ pub(super) fn call() -> Call {
         expires_at: now,
     };
     Call {
+        pass: Arc::new(limiter.gate(&tenant.account_id, 0).expect("open")),
         tenant: Arc::new(tenant),
         request_id: "r-1".into(),
         traceparent: Some("00-t".into()),
@@ -171,4 +189,28 @@ async fn events_of_a_request_that_is_dropped_are_counted_as_unknown() {
     let dropped = tokio::time::timeout(Duration::from_millis(10), ingest.batch(&call, OBJECT, body.as_bytes())).await;
     assert!(dropped.is_err());
     assert!(metrics::count(unknown) >= before + 40);
+}
+
+#[tokio::test]
+async fn a_batch_is_charged_in_order_and_what_failed_comes_back() {
+    let log = failing(vec![None, Some(PublishError::Away), Some(PublishError::Unknown)]);
+    let limiter = limiter(|config| config.limit_sustained = 4);
+    let first = call_of(&limiter);
+    let items = ingest(&log).batch(&first, OBJECT, events(6).as_bytes()).await.expect("items");
+    let outcomes: Vec<_> = items.iter().map(|item| item.outcome).collect();
+    let limited = Outcome::Limited(Policy::Sustained);
+    let (away, unknown) = (Outcome::Failed(Failure::LogAway), Outcome::Failed(Failure::Unknown));
+    assert_eq!(outcomes, [Outcome::Accepted, away, unknown, Outcome::Accepted, limited, limited]);
+    let refusal = *first.pass.refusal().expect("told");
+    assert_eq!((refusal.policy, refusal.limit), (Policy::Sustained, 4));
+    assert!(limiter.gate(&first.tenant.account_id, 0).is_err(), "remembered");
+
+    let until = Instant::now() + Duration::from_secs(10);
+    while limiter.gate(&first.tenant.account_id, 0).is_err() {
+        assert!(Instant::now() < until, "the refund frees the way");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let items = ingest(&Arc::new(Log::default())).batch(&call_of(&limiter), OBJECT, events(3).as_bytes()).await;
+    let outcomes: Vec<_> = items.expect("items").iter().map(|item| item.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Accepted, limited, limited], "the one the log was away for");
 }

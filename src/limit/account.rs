@@ -8,7 +8,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Policy;
-use crate::domain::quota::Mode;
+use crate::domain::quota::{Limit, Mode};
 use crate::domain::ring::{Rule, Span, Unit, Used};
 use crate::domain::time::{SECOND, Timestamp};
 
@@ -97,6 +97,11 @@ impl Account {
         false
     }
 
+    /// Spends whatever the lease holds, below zero too; whoever looks next tells it.
+    pub(super) fn debit(&self, unit: Unit, amount: i64) {
+        self.left[unit.index()].fetch_sub(amount, Ordering::Relaxed);
+    }
+
     /// A refusal that needs no question.
     pub(super) fn refused(&self, need: [i64; 2], now: i64) -> Option<Refusal> {
         if let Some(rule) = self.plan.load().blocked(need) {
@@ -160,26 +165,33 @@ impl Account {
 
     pub(super) fn view(&self, in_flight: i64, now: i64) -> LimitsView {
         let (plan, known) = (self.plan.load(), self.known.load());
-        let mut policies: Vec<_> = plan
-            .rules
-            .iter()
-            .enumerate()
-            .map(|(index, rule)| self.policy_view(&plan, (index, rule), &known, now))
-            .collect();
-        let limit = plan.quota.concurrent;
-        if limit.mode != Mode::Off {
+        let windows = plan.rules.iter().enumerate();
+        let mut policies: Vec<_> = windows.map(|rule| self.policy_view(&plan, rule, &known, now)).collect();
+        let Limit { limit, mode } = plan.quota.concurrent;
+        if mode != Mode::Off {
+            let (policy, remaining) = (Policy::Concurrent, (limit - in_flight).max(0));
             policies.push(PolicyView {
-                policy: Policy::Concurrent,
-                limit: limit.limit,
+                policy,
+                limit,
                 window_seconds: 0,
                 used: in_flight,
-                remaining: (limit.limit - in_flight).max(0),
+                remaining,
                 reset_seconds: 0,
-                mode: limit.mode,
+                mode,
             });
         }
         policies.sort_by_key(|view| view.policy);
         LimitsView { policies }
+    }
+
+    /// The enforced window with the least part of its limit left, among the policies that are `asked` for.
+    pub(super) fn tightest(&self, now: i64, asked: impl Fn(Policy) -> bool) -> Option<PolicyView> {
+        let (plan, known) = (self.plan.load(), self.known.load());
+        let enforced = plan.rules.iter().enumerate().filter(|(_, rule)| rule.enforced && asked(rule.policy));
+        let views = enforced.map(|rule| self.policy_view(&plan, rule, &known, now));
+        // By cross-multiplication: limits and what remains of them fit 40 bits.
+        let part = |view: &PolicyView, other: &PolicyView| i128::from(view.remaining) * i128::from(other.limit.max(1));
+        views.min_by(|left, right| part(left, right).cmp(&part(right, left)))
     }
 
     fn policy_view(&self, plan: &Plan, (index, rule): (usize, &Rule), known: &Known, now: i64) -> PolicyView {

@@ -92,7 +92,8 @@ impl Book {
             book.fresh.add(now, spent);
             book.used += spent.max(0);
             self.spent_last_tick |= spent > 0;
-            book.level = keep;
+            // Below zero where bytes were read that no lease covered.
+            book.level = if give_back { 0 } else { found };
             keep
         })
     }

@@ -1,97 +1,93 @@
-//! Limits as header fields (draft-ietf-httpapi-ratelimit-headers-11). Invariant: only what would refuse is announced, and
-//! `Retry-After` is never earlier than `t`.
+//! Limits as header fields (draft-ietf-httpapi-ratelimit-headers-11). Invariant: only what would refuse is announced, and `t` of
+//! a refusal is its `Retry-After`.
 
 use std::fmt::Write as _;
 
+use bytes::Bytes;
+
 use crate::domain::outcome::Policy;
-use crate::domain::quota::Mode;
+use crate::domain::quota::{Mode, Quota};
 
-use super::refusal::{LimitsView, PolicyView, Refusal};
+use super::plan::window_seconds;
+use super::refusal::{PolicyView, Refusal};
 
-fn enforced(view: &LimitsView) -> impl Iterator<Item = &PolicyView> {
-    view.policies.iter().filter(|policy| policy.mode == Mode::Enforce)
+/// What every answer says about limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fields {
+    /// `RateLimit-Policy`.
+    pub policy: Bytes,
+    /// `RateLimit`.
+    pub limit: Bytes,
 }
 
 /// `RateLimit-Policy`: `"sustained";q=60000;w=60, …`. A unit of the event policies is an event, so they carry no `qu`.
-pub fn policy_field(view: &LimitsView) -> String {
-    join(enforced(view), |text, policy| {
-        let unit = match policy.policy {
+pub(super) fn policy_field(quota: &Quota) -> String {
+    let mut text = String::with_capacity(160);
+    for policy in Policy::ALL {
+        let Some(limit) = quota.limit_of(policy).filter(|limit| limit.mode == Mode::Enforce) else { continue };
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        let unit = match policy {
             Policy::Bytes => ";qu=\"content-bytes\"",
             Policy::Concurrent => ";qu=\"concurrent-requests\"",
             Policy::Sustained | Policy::Burst | Policy::Monthly => "",
         };
-        let written = write!(text, "\"{}\";q={}{unit}", policy.policy.name(), policy.limit);
-        let window = policy.window_seconds;
-        written.and_then(|()| if window > 0 { write!(text, ";w={window}") } else { Ok(()) })
-    })
-}
-
-/// `RateLimit`: `"sustained";r=41200;t=60, …`. `t` is the time over which `r` may be spent safely: the whole window, or, for the
-/// policy that refused, the time until it has room.
-pub fn limit_field(view: &LimitsView, refusal: Option<&Refusal>) -> String {
-    join(enforced(view), |text, policy| {
-        let refused = refusal.filter(|refusal| refusal.policy == policy.policy);
-        let (remaining, seconds) = match refused {
-            Some(refusal) => (0, refusal.retry_after_seconds),
-            None => (policy.remaining, policy.reset_seconds),
-        };
-        let written = write!(text, "\"{}\";r={remaining}", policy.policy.name());
-        written.and_then(|()| if seconds > 0 { write!(text, ";t={seconds}") } else { Ok(()) })
-    })
-}
-
-/// `Retry-After` of a refusal, in whole seconds.
-pub fn retry_after(refusal: &Refusal) -> String {
-    refusal.retry_after_seconds.max(1).to_string()
-}
-
-fn join<'a>(
-    policies: impl Iterator<Item = &'a PolicyView>,
-    write: impl Fn(&mut String, &PolicyView) -> std::fmt::Result,
-) -> String {
-    let mut text = String::with_capacity(128);
-    for policy in policies {
-        if !text.is_empty() {
-            text.push_str(", ");
-        }
         // Writing to a String cannot fail.
-        if write(&mut text, policy).is_err() {
-            break;
+        write!(text, "\"{}\";q={}{unit}", policy.name(), limit.limit).unwrap_or_default();
+        let window = window_seconds(policy);
+        if window > 0 {
+            write!(text, ";w={window}").unwrap_or_default();
         }
     }
     text
 }
 
+/// `RateLimit` of the policy with the least room: `"sustained";r=41200;t=60`. `r` may safely be spent over the next `t` seconds.
+pub(super) fn limit_field(tightest: &PolicyView) -> String {
+    let (name, remaining, seconds) = (tightest.policy.name(), tightest.remaining, tightest.reset_seconds);
+    if seconds > 0 { format!("\"{name}\";r={remaining};t={seconds}") } else { format!("\"{name}\";r={remaining}") }
+}
+
+/// `RateLimit` of the policy that refused; `t` is `Retry-After`.
+pub(super) fn refused_field(refusal: &Refusal) -> String {
+    format!("\"{}\";r=0;t={}", refusal.policy.name(), refusal.retry_after_seconds)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn view(policy: Policy, limit: i64, window_seconds: i64, used: i64, mode: Mode) -> PolicyView {
-        let reset_seconds = if used > 0 { window_seconds } else { 0 };
-        PolicyView { policy, limit, window_seconds, used, remaining: limit - used, reset_seconds, mode }
-    }
+    use crate::domain::quota::Limit;
 
     #[test]
     fn fields_follow_the_draft() {
-        let policies = vec![
-            view(Policy::Sustained, 60_000, 60, 18_800, Mode::Enforce),
-            view(Policy::Burst, 4_000, 1, 0, Mode::Enforce),
-            view(Policy::Bytes, 52_428_800, 60, 1, Mode::Enforce),
-            view(Policy::Concurrent, 64, 0, 2, Mode::Enforce),
-            view(Policy::Monthly, 9, 60, 0, Mode::Shadow),
-        ];
-        let view = LimitsView { policies };
+        let quota = Quota {
+            sustained: Limit::enforced(60_000),
+            burst: Limit::enforced(4_000),
+            bytes: Limit::enforced(52_428_800),
+            concurrent: Limit::enforced(64),
+            monthly: Some(Limit { limit: 9, mode: Mode::Shadow }),
+            bank_minutes: 0,
+            weight: 1,
+        };
         assert_eq!(
-            policy_field(&view),
+            policy_field(&quota),
             "\"sustained\";q=60000;w=60, \"burst\";q=4000;w=1, \"bytes\";q=52428800;qu=\"content-bytes\";w=60, \
              \"concurrent\";q=64;qu=\"concurrent-requests\""
         );
-        assert_eq!(
-            limit_field(&view, None),
-            "\"sustained\";r=41200;t=60, \"burst\";r=4000, \"bytes\";r=52428799;t=60, \"concurrent\";r=62"
-        );
+        let (policy, mode) = (Policy::Sustained, Mode::Enforce);
+        let view = PolicyView {
+            policy,
+            limit: 60_000,
+            window_seconds: 60,
+            used: 18_800,
+            remaining: 41_200,
+            reset_seconds: 60,
+            mode,
+        };
+        assert_eq!(limit_field(&view), "\"sustained\";r=41200;t=60");
+        assert_eq!(limit_field(&PolicyView { reset_seconds: 0, ..view }), "\"sustained\";r=41200");
         let refusal = Refusal { policy: Policy::Burst, limit: 4_000, observed: 4_100, retry_after_seconds: 2 };
-        assert!(limit_field(&view, Some(&refusal)).contains("\"burst\";r=0;t=2"));
-        assert_eq!(retry_after(&refusal), "2");
+        assert_eq!(refused_field(&refusal), "\"burst\";r=0;t=2");
     }
 }

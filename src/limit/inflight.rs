@@ -21,6 +21,8 @@ pub enum Resource {
 }
 
 impl Resource {
+    pub(super) const ALL: [Self; 3] = [Self::Requests, Self::Body, Self::Queue];
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Requests => "requests",

@@ -7,6 +7,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge};
 use super::inflight::Resource;
 use super::refusal::Refusal;
 use crate::cache::limiter::WindowsError;
+use crate::domain::outcome::Policy;
 use crate::domain::ring::{Answer, Ask};
 use crate::telemetry::metrics::{int_counter, int_counter_vec, int_gauge};
 
@@ -124,4 +125,21 @@ pub(super) fn full(resource: Resource, own: bool) {
 /// Files a refusal by address.
 pub(super) fn peer_refused() {
     PEERS.inc();
+}
+
+/// Shows every series at zero, before the first request.
+pub(super) fn announce() {
+    for gauge in [&ALONE, &INSTANCES, &ACCOUNTS] {
+        gauge.add(0);
+    }
+    ["charge", "renewal"].into_iter().for_each(|kind| QUESTIONS.with_label_values(&[kind]).inc_by(0));
+    ["late", "failed", "not_understood"].into_iter().for_each(|kind| UNANSWERED.with_label_values(&[kind]).inc_by(0));
+    for policy in Policy::ALL {
+        REFUSED.with_label_values(&[policy.name()]).inc_by(0);
+        SHADOWED.with_label_values(&[policy.name()]).inc_by(0);
+    }
+    for resource in Resource::ALL {
+        ["account", "all"].into_iter().for_each(|cap| FULL.with_label_values(&[resource.name(), cap]).inc_by(0));
+    }
+    PEERS.inc_by(0);
 }

@@ -9,10 +9,11 @@
 mod account;
 mod accounts;
 mod book;
-pub mod headers;
+mod headers;
 mod inflight;
 mod metrics;
 mod mode;
+mod pace;
 mod pass;
 mod peer;
 mod plan;
@@ -45,7 +46,9 @@ use book::{Moment, Settled};
 use inflight::Pools;
 use mode::Mode;
 
+pub use headers::Fields;
 pub use inflight::{Full, Held, Resource};
+pub use pace::Pace;
 pub use pass::{Charge, Pass};
 pub use peer::{Peers, client_address};
 pub use quotas::Quotas;
@@ -74,10 +77,10 @@ struct Shared {
 }
 
 /// Why a request does not even get in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Closed {
-    /// The account is over a policy: 429 or 402.
-    Limited(Refusal),
+    /// The account is over a policy: 429 or 402, and what the answer says about limits.
+    Limited(Refusal, Fields),
     /// This instance has too much in flight: 503.
     Busy,
 }
@@ -107,6 +110,7 @@ impl Limiter {
             deadline: config.charge_deadline(),
             started: (Instant::now(), Timestamp::now().micros()),
         });
+        metrics::announce();
         metrics::instances(1);
         tasks.spawn(tick::run(Arc::clone(&shared), shutdown));
         Self { shared }
@@ -120,8 +124,7 @@ impl Limiter {
     pub fn gate(&self, id: &AccountId, declared: i64) -> Result<Pass, Closed> {
         let account = self.shared.account(id);
         if let Some(refusal) = account.refused_unread(declared, self.shared.now()) {
-            metrics::refused(&refusal);
-            return Err(Closed::Limited(refusal));
+            return Err(closed(&account, refusal));
         }
         self.shared.enter(account)
     }
@@ -189,11 +192,7 @@ impl Shared {
         let own_cap = if quota.concurrent.mode == QuotaMode::Enforce { quota.concurrent.limit } else { i64::MAX };
         match self.pools.take(Resource::Requests, &account.slots, 1, (own_cap, quota.weight)) {
             Ok(slot) => Ok(Pass::new(Arc::clone(self), account, slot)),
-            Err(Full::Own { used, cap }) => {
-                let refusal = Refusal::concurrent(cap, used + 1);
-                metrics::refused(&refusal);
-                Err(Closed::Limited(refusal))
-            }
+            Err(Full::Own { used, cap }) => Err(closed(&account, Refusal::concurrent(cap, used + 1))),
             Err(Full::All) => Err(Closed::Busy),
         }
     }
@@ -258,6 +257,12 @@ impl Shared {
             self.listed.lock().push(Arc::clone(account));
         }
     }
+}
+
+fn closed(account: &Account, refusal: Refusal) -> Closed {
+    metrics::refused(&refusal);
+    let policy = account.plan.load().announced.clone();
+    Closed::Limited(refusal, Fields { policy, limit: headers::refused_field(&refusal).into() })
 }
 
 /// What a request waits for, so that the one who asks asks for all.

@@ -1,11 +1,22 @@
 //! A request that was let in. Invariant: its place is given back when it ends, however it ends.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use crate::domain::outcome::Policy;
+use crate::domain::ring::Unit;
 
 use super::account::Account;
+use super::headers::{Fields, limit_field, refused_field};
 use super::inflight::{Full, Held, Resource};
-use super::refusal::{LimitsView, Refusal};
+use super::pace::Pace;
+use super::refusal::Refusal;
 use super::{Shared, metrics};
+
+/// Room for a body of unknown length is made in steps of this many bytes.
+const ROOM_STEP: usize = 64 * 1024;
 
 /// See the module.
 pub struct Pass {
@@ -13,7 +24,16 @@ pub struct Pass {
     account: Arc<Account>,
     /// When it was let in: no charge of it is older.
     since: i64,
+    /// Of the first charge that was refused.
+    refusal: OnceLock<Refusal>,
+    body: Mutex<Vec<(Held, usize)>>,
     _place: Held,
+}
+
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pass").field("account", &self.account.id).finish_non_exhaustive()
+    }
 }
 
 /// What came of a charge.
@@ -28,7 +48,7 @@ pub struct Charge {
 impl Pass {
     pub(super) fn new(shared: Arc<Shared>, account: Arc<Account>, place: Held) -> Self {
         let since = shared.now();
-        Self { shared, account, since, _place: place }
+        Self { shared, account, since, refusal: OnceLock::new(), body: Mutex::default(), _place: place }
     }
 
     /// Charges the bytes of a body, all or nothing, and then as many of its events, in order, as fit. Without waiting where a
@@ -41,18 +61,40 @@ impl Pass {
         let settled = self.shared.charge(&self.account, need).await;
         if let Some(refusal) = &settled.refusal {
             metrics::refused(refusal);
+            self.refusal.get_or_init(|| *refusal);
         }
         Charge { granted: usize::try_from(settled.granted[0]).unwrap_or(0).min(events), refusal: settled.refusal }
     }
 
+    /// Charges the bytes of a body that nobody takes: they were read, so there is nothing to wait for or to refuse.
+    pub fn debit(&self, bytes: usize) {
+        self.account.debit(Unit::Bytes, i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.shared.list(&self.account);
+    }
+
     /// Gives events back whose publish definitely failed. Bytes stay charged: they were read.
     pub async fn refund(&self, events: usize) {
-        if events == 0 || !self.account.counts(crate::domain::ring::Unit::Events) {
+        if events == 0 || !self.account.counts(Unit::Events) {
             return;
         }
         let amount = i64::try_from(events).unwrap_or(i64::MAX);
         self.account.book.lock().await.refund(self.since, amount);
         self.shared.list(&self.account);
+    }
+
+    /// Makes the room of the request's body at least so large, until the request ends.
+    ///
+    /// # Errors
+    /// [`Full`]: the account's own cap, or everybody's.
+    pub fn make_room(&self, bytes: usize) -> Result<(), Full> {
+        let mut room = self.body.lock();
+        let held: usize = room.iter().map(|(_, bytes)| bytes).sum();
+        if bytes > held {
+            // One that did not say its length takes room in steps.
+            let more = if room.is_empty() { bytes } else { (bytes - held).max(ROOM_STEP) };
+            room.push((self.hold(Resource::Body, more)?, more));
+        }
+        Ok(())
     }
 
     /// Takes a part of what is in flight for this account, until the guard is dropped.
@@ -65,8 +107,25 @@ impl Pass {
         self.shared.pools.take(resource, &self.account.slots, amount, (i64::MAX, weight))
     }
 
-    /// The account's limits as this instance knows them, for header fields.
-    pub fn view(&self) -> LimitsView {
-        self.shared.view(&self.account)
+    /// Why a charge of this request was refused, in whole or in part.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.get()
+    }
+
+    /// How to go on sending in batches of at most `most`, when little is left of a limit on events.
+    pub fn pace(&self, most: usize) -> Option<Pace> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let tightest = self.account.tightest(self.shared.now(), |policy| policy != Policy::Bytes)?;
+        Pace::of(&tightest, most)
+    }
+
+    /// What the answer says about limits.
+    pub fn fields(&self) -> Fields {
+        let policy = self.account.plan.load().announced.clone();
+        let limit = match self.refusal() {
+            Some(refusal) => refused_field(refusal),
+            None => self.account.tightest(self.shared.now(), |_| true).as_ref().map(limit_field).unwrap_or_default(),
+        };
+        Fields { policy, limit: limit.into() }
     }
 }

@@ -3,11 +3,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::domain::id::AccountId;
 use crate::domain::outcome::Policy;
 use crate::domain::quota::{Mode, Quota};
 use crate::domain::ring::{Rule, Span, Unit, account_offset, month_span};
 use crate::domain::time::{SECOND, Timestamp};
+
+use super::headers::policy_field;
 
 /// Most units saved up, so that the script's arithmetic stays exact.
 const MAX_BANK: i64 = 10_000_000_000_000;
@@ -22,6 +26,8 @@ pub(super) struct Plan {
     pub(super) quota: Quota,
     /// Rules of the policies that are not off.
     pub(super) rules: Arc<[Rule]>,
+    /// The quota as `RateLimit-Policy`.
+    pub(super) announced: Bytes,
     /// First instant at which it has to be made anew (an override begins or ends, a month ends).
     pub(super) until: Timestamp,
     /// Revision of the quotas it was made from.
@@ -52,7 +58,8 @@ impl Plan {
             Span::Calendar { end, .. } => Timestamp::from_micros(end).unwrap_or(until),
             Span::Sliding { .. } => until,
         };
-        Self { quota, rules, until: until.min(month_ends), revision: 0 }
+        let announced = policy_field(&quota).into();
+        Self { quota, rules, announced, until: until.min(month_ends), revision: 0 }
     }
 
     /// The enforced rule with limit 0 that refuses without asking anybody.

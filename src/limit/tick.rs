@@ -20,8 +20,8 @@ use super::{Shared, metrics};
 /// An instance that gave no sign for this long no longer counts.
 const ALIVE: Duration = Duration::from_secs(3);
 
-/// How long the pipelines of one chunk may take: charges of the accounts in it wait behind them.
-const RENEWAL_DEADLINE: Duration = Duration::from_millis(10);
+/// How many times the deadline of a charge the pipelines of one chunk may take: charges of the accounts in it wait behind them.
+const RENEWAL_DEADLINES: u32 = 2;
 
 /// How often idle accounts and addresses are dropped.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -102,7 +102,7 @@ async fn look_after(shared: &Arc<Shared>, accounts: &[Arc<Account>], heard: bool
 async fn renew(shared: &Shared, windows: &Windows, due: Vec<(&Arc<Account>, MutexGuard<'_, Book>, Ask, Moment)>) {
     metrics::renewed(due.len());
     let questions: Vec<(&AccountId, &Ask)> = due.iter().map(|(account, _, ask, _)| (&account.id, ask)).collect();
-    let (answers, ended) = windows.ask_all(&questions, RENEWAL_DEADLINE).await;
+    let (answers, ended) = windows.ask_all(&questions, shared.deadline * RENEWAL_DEADLINES).await;
     for ((account, mut book, ask, moment), answer) in due.into_iter().zip(answers) {
         book.settle(account, &ask, answer, &moment);
     }
@@ -119,7 +119,7 @@ async fn return_leases(shared: &Arc<Shared>) {
         let Ok(mut book) = account.book.try_lock() else { continue };
         let moment = shared.moment();
         let ask = book.farewell(&account, &moment);
-        match windows.ask(&account.id, &ask, RENEWAL_DEADLINE).await {
+        match windows.ask(&account.id, &ask, shared.deadline * RENEWAL_DEADLINES).await {
             Ok(answer) => drop(book.settle(&account, &ask, answer, &moment)),
             Err(error) => return shared.mode.failed(&error),
         }

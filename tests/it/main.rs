@@ -7,6 +7,7 @@ mod stores;
 mod dead_letters;
 mod door;
 mod hostile;
+mod limits;
 mod logs;
 mod metrics;
 mod path;

@@ -140,6 +140,9 @@ impl Stack {
     }
 }
 
+/// Units of a limit that no load here reaches.
+const UNLIMITED: &str = "1000000000000";
+
 fn variables(engines: &Engines, address: SocketAddr, secret: &str) -> Vec<(&'static str, String)> {
     vec![
         ("WEIR_LISTEN", address.to_string()),
@@ -151,6 +154,12 @@ fn variables(engines: &Engines, address: SocketAddr, secret: &str) -> Vec<(&'sta
         ("DATABASE_MIGRATE_URL", engines.postgres.login(Login::Migrate, DATABASE)),
         ("REDIS_URL", engines.redis.url()),
         ("KAFKA_SERVER", engines.kafka.bootstrap()),
+        // Rates here are chosen to find what the service can take, not what an account may.
+        ("WEIR_LIMIT_SUSTAINED", UNLIMITED.to_owned()),
+        ("WEIR_LIMIT_BURST", UNLIMITED.to_owned()),
+        ("WEIR_LIMIT_BYTES", UNLIMITED.to_owned()),
+        ("WEIR_LIMIT_CONCURRENT", "4096".to_owned()),
+        ("WEIR_LIMIT_PER_IP", "1000000".to_owned()),
     ]
 }
 

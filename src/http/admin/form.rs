@@ -31,7 +31,9 @@ impl<T: DeserializeOwned> Form<T> {
         }
         let stall = Duration::from_secs(components.config.http_body_stall_seconds);
         let bounds = Bounds { max_bytes: MAX_BYTES, max_inflated: MAX_BYTES, max_ratio: MAX_BYTES, stall, deadline };
-        let bytes = Inflow::open(request, body, bounds)?.whole().await?;
+        let pass = RequestContext::of(request)?.pass()?;
+        let make_room = |bytes| pass.make_room(bytes).map_err(|full| Problem::full(&full));
+        let bytes = Inflow::open(request, body, bounds)?.whole(make_room).await?;
         let text = ingest::json_object(&bytes)?;
         serde_json::from_str(text).map(Self).map_err(|error| {
             // Never serde's own words: they repeat what was sent.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use poem_openapi::param::{Header, Query};
 use poem_openapi::{ApiResponse, OpenApi};
 
-use super::super::answer::{AcceptedBody, BatchBody, BatchStatus, ItemBody, ItemStatus, Reply};
+use super::super::answer::{AcceptedBody, BatchBody, BatchStatus, ItemBody, ItemStatus, PaceBody, Reply};
 use super::super::beacon::BeaconCaller;
 use super::super::caller::{Caller, EventsWrite};
 use super::super::failure::{Failure, Write, WriteOnce};
@@ -134,8 +134,8 @@ impl IngestApi {
 
     /// Try events without sending them
     ///
-    /// Needs the scope `events:write`. Says what posting the same event or batch would answer; nothing is published, counted
-    /// or charged, and there are no receipts.
+    /// Needs the scope `events:write`. Says what posting the same event or batch would answer; nothing is published or counted, no
+    /// event is charged (the bytes of the body are), and there are no receipts.
     #[oai(path = "/v1/events/validate", method = "post", operation_id = "validateEvents")]
     async fn validate(
         &self,
@@ -146,6 +146,9 @@ impl IngestApi {
     ) -> Result<Verdict, Failure<Write>> {
         let layout = body.layout(Layout::Either);
         let bytes = body.whole().await?;
+        if let Some(refusal) = caller.pass.charge(0, bytes.len()).await.refusal {
+            return Err(Problem::limited(&refusal).into());
+        }
         let call = call(&caller, sent_at.0);
         let items = caller.components.ingest.validate(&call, layout, &bytes).map_err(Problem::from)?;
         let body = outcome::batch(items, None, &seal(&caller), &caller.context.request_id)?;
@@ -173,7 +176,7 @@ async fn single(
     caller: Caller<EventsWrite>,
     wait: Option<Wait>,
     sent_at: Option<Time>,
-    body: Raw<OneEvent>,
+    mut body: Raw<OneEvent>,
 ) -> Result<Accepted, Failure<Write>> {
     let (form, bytes) = body.event().await?;
     let call = call(&caller, sent_at);
@@ -186,12 +189,13 @@ async fn single(
                 event_id: event_id.as_str().to_owned(),
                 partition: receipt.partition,
                 offset: receipt.offset,
+                pace: pace(&caller),
                 request_id: caller.context.request_id.to_string(),
             });
             let stored = wait.is_some() && all_stored(&caller, &[event_id]).await;
             Ok(if stored { Accepted::Stored(reply) } else { Accepted::Accepted(reply) })
         }
-        refused => Err(outcome::single(refused).into()),
+        refused => Err(outcome::single(refused).with_limit(caller.pass.refusal()).into()),
     }
 }
 
@@ -243,7 +247,9 @@ pub(super) async fn answer(
     if items.iter().any(|item| matches!(item.outcome, Outcome::Failed(_))) {
         caller.context.fall_short();
     }
-    let body = outcome::batch(items, unread, &seal(caller), &caller.context.request_id)?;
+    let body = outcome::batch(items, unread, &seal(caller), &caller.context.request_id);
+    let mut body = body.map_err(|problem| problem.with_limit(caller.pass.refusal()))?;
+    body.pace = pace(caller);
     Ok(match body.status {
         BatchStatus::Partial => Batch::Partial(Reply(body)),
         BatchStatus::Accepted if wait.is_some() && all_stored(caller, &ids).await => Batch::Stored(Reply(body)),
@@ -255,9 +261,14 @@ fn seal(caller: &Caller<EventsWrite>) -> Seal<'_> {
     Seal { sealer: &caller.components.receipts, account: &caller.tenant.account_id }
 }
 
+fn pace(caller: &Caller<EventsWrite>) -> Option<PaceBody> {
+    caller.pass.pace(caller.components.caps.max_batch_events).map(PaceBody::from)
+}
+
 pub(super) fn call(caller: &Caller<EventsWrite>, sent_at: Option<Time>) -> Call {
     let call = Call {
         tenant: Arc::clone(&caller.tenant),
+        pass: Arc::clone(&caller.pass),
         request_id: Arc::clone(&caller.context.request_id),
         traceparent: caller.context.traceparent().cloned(),
         received_at: Timestamp::now(),

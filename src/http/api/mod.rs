@@ -5,6 +5,7 @@ mod admin;
 mod events;
 mod incidents;
 mod ingest;
+mod limits;
 mod live;
 mod metrics;
 mod operations;
@@ -24,6 +25,7 @@ pub(super) type PublicApi = (
     metrics::MetricsApi,
     slo::SloApi,
     incidents::IncidentsApi,
+    limits::LimitsApi,
     admin::SourcesAdminApi,
     admin::TopicsAdminApi,
     operations::OperationsApi,
@@ -40,6 +42,7 @@ pub(super) fn public_api(health: crate::telemetry::health::Health) -> PublicApi 
         metrics::MetricsApi,
         slo::SloApi,
         incidents::IncidentsApi,
+        limits::LimitsApi,
         admin::SourcesAdminApi,
         admin::TopicsAdminApi,
         operations::OperationsApi { health },
@@ -59,6 +62,8 @@ enum Group {
     Summaries,
     /// One event name over time, and live counters
     Metrics,
+    /// What an account may take
+    Limits,
     /// What operators decide
     Admin,
     /// What was promised and what became of it

@@ -1,24 +1,10 @@
 //! Each rule of an event, broken alone and together.
 
-use std::sync::Arc;
-
 use super::*;
 use crate::config::Config;
 use crate::domain::id::AccountId;
-use crate::domain::tenant::{Scopes, Tenant};
 
 const NOW: i64 = 1_700_000_000;
-
-fn call() -> Call {
-    let now = Timestamp::from_unix_seconds(NOW).expect("time");
-    let tenant = Tenant {
-        account_id: AccountId::new("acme").expect("id"),
-        scopes: Scopes::default(),
-        operator: false,
-        expires_at: now,
-    };
-    Call { tenant: Arc::new(tenant), request_id: "r".into(), traceparent: None, received_at: now, skew_micros: 0 }
-}
 
 fn rules(change: impl FnOnce(&mut IngestConfig)) -> Rules {
     let mut config = Config::from_env().expect("defaults").ingest;
@@ -28,7 +14,9 @@ fn rules(change: impl FnOnce(&mut IngestConfig)) -> Rules {
 
 fn checked(json: &str, rules: &Rules) -> Result<Event<'static>, Broken> {
     let draft = json::draft(json.as_bytes()).expect("usable JSON");
-    check(&draft, rules, &call()).map(Event::into_owned)
+    let received_at = Timestamp::from_unix_seconds(NOW).expect("time");
+    let arrival = Arrival { account_id: &AccountId::new("acme").expect("id"), received_at, skew_micros: 0 };
+    check(&draft, rules, arrival).map(Event::into_owned)
 }
 
 /// The faults as `pointer rule`.

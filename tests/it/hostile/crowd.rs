@@ -41,6 +41,9 @@ async fn half_open_sockets_leave_normal_traffic_alone() {
         config.http.http_idle_seconds = 120;
         config.http.http_request_seconds = 120;
         config.http.drain_seconds = 1;
+        // A quarter of the sockets are requests of one account.
+        config.limit.limit_concurrent = 8_192;
+        config.limit.limit_global_concurrent = 16_384;
     })
     .await;
     let (kit, count) = (Kit::of(&app), affordable());

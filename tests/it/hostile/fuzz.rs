@@ -12,13 +12,17 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::TestRunner;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use weir::codec::{cloudevents, envelope, json};
+use weir::config::Config;
 use weir::domain::event::Event;
 use weir::domain::outcome::Outcome;
 use weir::domain::tenant::{Scopes, Tenant};
 use weir::domain::time::Timestamp;
 use weir::ingest::{Call, Form, Ingest};
 use weir::kafka::{Placement, Publish, PublishError, Record};
+use weir::limit::{Limiter, Quotas};
 use weir::store::EventSink;
 
 use crate::stores::{DISAGREEMENTS, Stores, account};
@@ -235,7 +239,18 @@ fn decode(record: &Record) -> Result<Event<'static>, envelope::EnvelopeError> {
 fn call() -> Call {
     let now = Timestamp::now();
     let tenant = Tenant { account_id: account("fuzz"), scopes: Scopes::default(), operator: false, expires_at: now };
-    Call { tenant: Arc::new(tenant), request_id: "fuzz".into(), traceparent: None, received_at: now, skew_micros: 0 }
+    let mut config = Config::from_env().expect("defaults").limit;
+    (config.limit_sustained, config.limit_burst, config.limit_bytes) = (1 << 30, 1 << 30, 1 << 40);
+    let quotas = Arc::new(Quotas::new(config.default_quota()));
+    let limiter = Limiter::start(&config, None, quotas, &TaskTracker::new(), CancellationToken::new());
+    Call {
+        pass: Arc::new(limiter.gate(&tenant.account_id, 0).expect("open")),
+        tenant: Arc::new(tenant),
+        request_id: "fuzz".into(),
+        traceparent: None,
+        received_at: now,
+        skew_micros: 0,
+    }
 }
 
 proptest! {
