@@ -77,6 +77,13 @@ impl Window {
         (first < end).then_some((first, end))
     }
 
+    /// The same window widened to whole buckets.
+    #[must_use]
+    pub fn widened(self) -> Self {
+        let (first, end) = self.touched_buckets();
+        Self { from: first, to: end - 1 }
+    }
+
     /// Every bucket that shares a second with the window, as bucket starts `[first, end)` in Unix seconds.
     pub fn touched_buckets(self) -> (i64, i64) {
         let first = self.from.div_euclid(BUCKET_SECONDS) * BUCKET_SECONDS;

@@ -26,6 +26,8 @@ pub(super) struct Kept {
     from: i64,
     to: i64,
     top: u16,
+    /// Whether it is about that window widened to whole buckets.
+    widened: bool,
     total: u64,
     counts: Vec<(String, u64)>,
     users: Option<Vec<(String, u64)>>,
@@ -46,6 +48,7 @@ impl Kept {
             from: window.from_seconds(),
             to: window.to_seconds(),
             top,
+            widened: rows.window != window,
             total: rows.total_events,
             counts: rows.counts.into_iter().map(|count| (count.event_name, count.events)).collect(),
             users: rows.top_users.map(|users| users.into_iter().map(|user| (user.user_id, user.events)).collect()),
@@ -88,7 +91,7 @@ impl Aged<Kept> {
         let data_as_of = kept.as_of.and_then(|micros| Timestamp::from_micros(micros).ok());
         Summary {
             account_id: account.clone(),
-            window,
+            window: if kept.widened { window.widened() } else { window },
             total_events: kept.total,
             counts: pairs(&kept.counts, |event_name, events| EventCount { event_name, events }),
             top_users: kept.users.as_deref().map(|users| pairs(users, |user_id, events| UserCount { user_id, events })),
@@ -118,7 +121,13 @@ mod tests {
     }
 
     fn kept(cost_ms: u64) -> Kept {
-        let value = SummaryRows { total_events: 0, counts: vec![], top_users: None, approximation: None };
+        let value = SummaryRows {
+            window: Window::last(60, at(NOW)),
+            total_events: 0,
+            counts: vec![],
+            top_users: None,
+            approximation: None,
+        };
         let seen = Seen { value, data_as_of: Some(at(NOW - 5)), replica: false };
         Kept::new((Window::last(60, at(NOW)), 10), seen, Duration::from_millis(cost_ms))
     }

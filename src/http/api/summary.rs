@@ -53,7 +53,7 @@ struct UserBody {
 struct SummaryBody {
     /// The account
     account_id: String,
-    /// What it is about
+    /// What it is about: the range asked for, or that range widened to whole quarters of an hour
     window: WindowBody,
     /// All events of the window
     total_events: u64,
@@ -104,6 +104,7 @@ impl SummaryApi {
     /// Sum up an account
     ///
     /// Needs the scope `metrics:read` and the account of the token. At most 60 seconds old; `data_as_of` says how far it reaches.
+    /// Where the range holds more than 50,000 events it is widened to whole quarters of an hour, and `window` says so.
     #[oai(path = "/v1/accounts/:account_id/summary", method = "get", operation_id = "getSummary")]
     #[allow(clippy::too_many_arguments, reason = "the document wants flat parameters")]
     async fn summary(

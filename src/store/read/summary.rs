@@ -1,4 +1,5 @@
-//! Counts and top users of a window. Invariant: whole buckets come from `event_counts` and the two edges from `events`, in one
+//! Counts and top users of a window. A window with many events is widened to whole buckets first: its two ends would cost more
+//! than all the rest, and the answer says what it is about. Invariant: whole buckets come from `event_counts` and the two edges from `events`, in one
 //! snapshot, so the sum is the number of events in the window, exactly.
 
 use chrono::{DateTime, Utc};
@@ -34,6 +35,8 @@ pub struct UserCount {
 /// What a summary is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SummaryRows {
+    /// The window it is about.
+    pub window: Window,
     /// All events of the window.
     pub total_events: u64,
     /// By name, most frequent first.
@@ -77,6 +80,8 @@ pub(in crate::store) async fn rows(
     window: Window,
     (top, exact): (u16, u64),
 ) -> Result<SummaryRows, Error> {
+    let countable = touched(connection, account, window).await? <= exact;
+    let window = if countable { window } else { window.widened() };
     let [start, first, last, end] = cuts(window);
     let counted = sqlx::query(COUNTS)
         .bind(account.as_str())
@@ -87,7 +92,7 @@ pub(in crate::store) async fn rows(
         .bind(MAX_NAMES)
         .fetch_all(&mut *connection)
         .await?;
-    let (top_users, approximation) = if touched(connection, account, window).await? <= exact {
+    let (top_users, approximation) = if countable {
         (Some(active(connection, account, [start, end], top).await?), None)
     } else if let Some(cover) = sketches::cover(connection, account, window).await? {
         let (users, approximation) = sketches::top_users(connection, account, &cover, top).await?;
@@ -96,6 +101,7 @@ pub(in crate::store) async fn rows(
         (None, None)
     };
     Ok(SummaryRows {
+        window,
         total_events: counted.first().map_or(Ok(0), |row| number(row, 2))?,
         counts: counted
             .iter()

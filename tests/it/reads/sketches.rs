@@ -96,7 +96,13 @@ async fn estimates_are_within_their_error_and_catch_up_with_late_events() {
                 near(group.figures.unique_users, own, 0.05);
             }
             let top = summary.top_users.expect("told");
-            let whale = inside(&events).filter(|event| event.user_id == "whale").count() as f64;
+            // Above the cap a summary is about whole buckets, and says so.
+            assert_eq!(summary.window, window().widened());
+            let seconds = summary.window.from_seconds()..=summary.window.to_seconds();
+            let of_summary: Vec<_> =
+                events.iter().filter(|event| seconds.contains(&event.timestamp.unix_seconds())).collect();
+            assert_eq!(summary.total_events, of_summary.len() as u64);
+            let whale = of_summary.iter().filter(|event| event.user_id == "whale").count() as f64;
             let error = summary.approximation.expect("estimated").relative_error * top[top.len() - 1].events as f64;
             assert_eq!((top.len(), top[0].user_id.as_str()), (5, "whale"));
             assert!((top[0].events as f64 - whale).abs() <= error + 1.0, "{} is not {whale} ± {error}", top[0].events);
