@@ -64,6 +64,20 @@ fn near(estimate: Option<u64>, events: Vec<&Event>, error: f64) {
     assert!((estimate - truth).abs() <= truth * error + 1.0, "{estimate} is not {truth} ± {error}");
 }
 
+/// Above the cap a summary is about whole buckets, and says so.
+#[track_caller]
+fn the_summary_is_near(summary: Summary, events: &[Event<'static>]) {
+    let top = summary.top_users.expect("told");
+    assert_eq!(summary.window, window().widened());
+    let seconds = summary.window.from_seconds()..=summary.window.to_seconds();
+    let of_summary: Vec<_> = events.iter().filter(|event| seconds.contains(&event.timestamp.unix_seconds())).collect();
+    assert_eq!(summary.total_events, of_summary.len() as u64);
+    let whale = of_summary.iter().filter(|event| event.user_id == "whale").count() as f64;
+    let error = summary.approximation.expect("estimated").relative_error * top[top.len() - 1].events as f64;
+    assert_eq!((top.len(), top[0].user_id.as_str()), (5, "whale"));
+    assert!((top[0].events as f64 - whale).abs() <= error + 1.0, "{} is not {whale} ± {error}", top[0].events);
+}
+
 #[tokio::test]
 async fn estimates_are_within_their_error_and_catch_up_with_late_events() {
     let stores = Stores::on(&engines().postgres, |config| config.query.exact_events = 1_000).await;
@@ -95,17 +109,7 @@ async fn estimates_are_within_their_error_and_catch_up_with_late_events() {
                 assert_eq!(group.figures.measured.events, own.len() as u64, "{}", group.group);
                 near(group.figures.unique_users, own, 0.05);
             }
-            let top = summary.top_users.expect("told");
-            // Above the cap a summary is about whole buckets, and says so.
-            assert_eq!(summary.window, window().widened());
-            let seconds = summary.window.from_seconds()..=summary.window.to_seconds();
-            let of_summary: Vec<_> =
-                events.iter().filter(|event| seconds.contains(&event.timestamp.unix_seconds())).collect();
-            assert_eq!(summary.total_events, of_summary.len() as u64);
-            let whale = of_summary.iter().filter(|event| event.user_id == "whale").count() as f64;
-            let error = summary.approximation.expect("estimated").relative_error * top[top.len() - 1].events as f64;
-            assert_eq!((top.len(), top[0].user_id.as_str()), (5, "whale"));
-            assert!((top[0].events as f64 - whale).abs() <= error + 1.0, "{} is not {whale} ± {error}", top[0].events);
+            the_summary_is_near(summary, &events);
         }
 
         let late: Vec<_> = (0..900)
