@@ -1,7 +1,7 @@
 #!/bin/sh
-# A rehearsal: Debian's Prometheus scrapes the stack of `make up` under load while its broker hangs for a while. The rules are
-# those of rules/, with their times made shorter, so that hours take minutes. Prints what fired and when, and fails when an
-# alert that should have fired or resolved did not.
+# A rehearsal: Debian's Prometheus scrapes the stack of `make up` under load while one system after the other hangs for a while:
+# broker, Postgres, Redis, the service itself. The rules are those of rules/, with their times made shorter, so that hours take
+# minutes. Prints what fired and when, and fails when an alert that should have fired or resolved did not.
 #
 #   make up && deploy/prometheus/drill.sh
 set -eu
@@ -11,7 +11,9 @@ stack="${WEIR_DIR:-.weir}"
 [ -f "$stack/env" ] || { echo "run make up first" >&2; exit 1; }
 # shellcheck disable=SC1091 # written by make up
 . "$stack/env"
-broker=$(sed -n '1s/[^0-9].*//p' "$stack/run/kafka.pid")
+process() { sed -n '1s/[^0-9].*//p' "$stack/run/$1.pid"; }
+# The process and its children: the postmaster's connections are processes of their own.
+signal() { kill "-$1" "$2"; pkill "-$1" -P "$2" || true; }
 promtool() { sh deploy/prometheus/promtool.sh "$@"; }
 promtool --version >/dev/null 2>&1
 prometheus=$(command -v prometheus || echo "${XDG_CACHE_HOME:-$HOME/.cache}/weir/prometheus/usr/bin/prometheus")
@@ -19,7 +21,7 @@ prometheus=$(command -v prometheus || echo "${XDG_CACHE_HOME:-$HOME/.cache}/weir
 work=$(mktemp -d)
 children=''
 finish() {
-    kill -CONT "$broker" 2>/dev/null || true
+    [ -z "${halted:-}" ] || signal CONT "$halted" 2>/dev/null || true
     for child in $children; do kill "$child" 2>/dev/null || true; done
     rm -rf "$work"
 }
@@ -50,7 +52,17 @@ load() {
             -d '{"event_name": "drill", "user_id": "u"}' || true
     done
 }
-for _ in 1 2 3; do load & children="$children $!"; done
+# Another window each time, so that the answer is in no process's own cache.
+questions() {
+    from=1700000000
+    while :; do
+        from=$((from + 1))
+        curl -s -o /dev/null --noproxy '*' --max-time 5 --config "$work/curl" \
+            "$WEIR_URL/v1/accounts/drill/summary?from=$from&to=1700086400" || true
+        sleep 0.2
+    done
+}
+for work_of in load load questions; do "$work_of" & children="$children $!"; done
 
 begun=$(date +%s)
 say() { echo "$(($(date +%s) - begun)) s: $*"; }
@@ -62,14 +74,14 @@ firing() {
 await() {
     limit=$(($(date +%s) + $1)) wanted=$2
     shift 2
-    for name in "$@"; do
+    for alert in "$@"; do
         while :; do
-            if firing | grep -q "^$name "; then found=yes; else found=no; fi
+            if firing | grep -q "^$alert "; then found=yes; else found=no; fi
             [ "$found" = "$wanted" ] && break
-            [ "$(date +%s)" -lt "$limit" ] || { echo "$name: firing is $found, $wanted was wanted; now: $(firing | tr '\n' ';')" >&2; exit 1; }
+            [ "$(date +%s)" -lt "$limit" ] || { echo "$alert: firing is $found, $wanted was wanted; now: $(firing | tr '\n' ';')" >&2; exit 1; }
             sleep 1
         done
-        if [ "$wanted" = yes ]; then say "$name fires"; else say "$name is resolved"; fi
+        if [ "$wanted" = yes ]; then say "$alert fires"; else say "$alert is resolved"; fi
     done
 }
 
@@ -77,11 +89,20 @@ sleep 30
 quiet=$(firing)
 [ -z "$quiet" ] || { echo "fires without a reason: $quiet" >&2; exit 1; }
 say "load runs, nothing fires"
-kill -STOP "$broker"
-say "the broker hangs"
-await 90 yes WeirLogAway WeirErrors SloBurnsVeryFast
-say "firing: $(firing | tr '\n' ';')"
-kill -CONT "$broker"
-say "the broker goes on"
-await 120 no WeirLogAway WeirErrors SloBurnsVeryFast
-say "resolved; still firing, as their long windows remember: $(firing | tr '\n' ';')"
+# hang NAME ALERT...: until these alerts fire; then it goes on, until they are resolved.
+hang() {
+    name=$1 halted=$(process "$1")
+    shift
+    signal STOP "$halted"
+    say "$name hangs"
+    await 120 yes "$@"
+    signal CONT "$halted"
+    halted=''
+    say "$name goes on"
+    await 120 no "$@"
+}
+hang kafka-1 WeirLogAway WeirErrors SloBurnsVeryFast
+hang postgres WeirPostgresAway
+hang redis WeirRedisAway
+hang weir WeirDown
+say "still firing, as their long windows remember: $(firing | tr '\n' ';')"

@@ -4,7 +4,9 @@
 mod arm;
 mod drain;
 mod ingest;
+mod observed;
 
 pub use arm::{Arm, Measured, Sample, Spread, interleave};
 pub use drain::Drain;
 pub use ingest::Ingest;
+pub use observed::{Observed, Ratio};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::bench::{Drain, Ingest, Measured, Spread, interleave};
+use crate::bench::{Drain, Ingest, Measured, Observed, Ratio, Spread, interleave};
 use crate::say;
 use crate::stack::{Stack, weir_binary};
 
@@ -44,7 +44,9 @@ enum What {
     Batch,
     /// The worker on a full topic
     Drain,
-    /// All of them
+    /// The door with and without logs, levels of service and traces
+    Observed,
+    /// All of them but the last
     All,
 }
 
@@ -57,6 +59,9 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 impl BenchArgs {
     pub(super) fn run(self) -> anyhow::Result<bool> {
+        if self.what == What::Observed {
+            return self.observed();
+        }
         let stack = Stack::start(&weir_binary(self.weir.clone())?, &self.variables)?;
         stack.api.start()?;
         stack.api.wait_ready()?;
@@ -73,7 +78,7 @@ impl BenchArgs {
             measured = match self.what {
                 What::Single => interleave(&mut [&mut single], self.rounds)?,
                 What::Batch => interleave(&mut [&mut batch], self.rounds)?,
-                What::Drain | What::All => interleave(&mut [&mut single, &mut batch], self.rounds)?,
+                _ => interleave(&mut [&mut single, &mut batch], self.rounds)?,
             };
         }
         if matches!(self.what, What::Drain | What::All) {
@@ -82,6 +87,20 @@ impl BenchArgs {
         }
         stack.stop()?;
         measured.iter().for_each(print);
+        super::write_json(&self.json, &measured)?;
+        Ok(true)
+    }
+}
+
+impl BenchArgs {
+    fn observed(self) -> anyhow::Result<bool> {
+        let (connections, rounds) = (self.connections, self.rounds);
+        let observed = Observed { rounds, run_for: Duration::from_secs(self.seconds), connections };
+        let (measured, ratios) = observed.run(&weir_binary(self.weir.clone())?, &self.variables)?;
+        measured.iter().for_each(print);
+        for Ratio { load, ratio } in ratios {
+            say(format_args!("{load}: told / silent = {ratio:.3} in processor time of the API"));
+        }
         super::write_json(&self.json, &measured)?;
         Ok(true)
     }

@@ -4,11 +4,11 @@
 use askama::Template;
 
 use super::words::{self, count, percent};
-use super::{Judged, Report, Status, csv};
+use super::{Breach, Judged, Report, Status, csv};
 
 /// Size of a chart, in its own units.
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 120.0;
+const WIDTH: f64 = 440.0;
+const HEIGHT: f64 = 110.0;
 
 /// Room for the day's name below and the highest number above.
 const FOOT: f64 = 22.0;
@@ -41,6 +41,7 @@ struct Card<'a> {
     bars: Vec<Bar>,
     line_y: f64,
     line_words: String,
+    breaches: Vec<(String, &'a Breach)>,
 }
 
 /// One day of the chart.
@@ -95,6 +96,7 @@ fn card(judged: &Judged) -> Card<'_> {
         budget_words: budget_words(judged),
         bars,
         line_y,
+        breaches: judged.breaches.iter().map(|breach| (days(breach), breach)).collect(),
         line_words: format!("{} may {what}", percent(allowed)),
     }
 }
@@ -110,6 +112,14 @@ fn budget_words(judged: &Judged) -> String {
         left if left < 0.0 => format!("{used}: the budget is overspent {:.1} times.", budget.used_percent / 100.0),
         left => format!("{used}: {left:.0} % of the budget is left."),
     }
+}
+
+/// `10 October`, `10 to 12 October`.
+fn days(breach: &Breach) -> String {
+    let day = |text: &str| text.parse::<chrono::NaiveDate>().unwrap_or_default();
+    let (first, last) = (day(&breach.from), day(&breach.to));
+    let last_words = last.format("%-d %B");
+    if first == last { last_words.to_string() } else { format!("{} to {last_words}", first.format("%-d %B")) }
 }
 
 /// Bars of the share of bad ones each day, and where the share that may be bad lies.

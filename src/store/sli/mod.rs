@@ -24,6 +24,9 @@ const CONNECTIONS: u32 = 3;
 /// How long a flush may take: 100,000 accounts in one minute are some seconds of work.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long a question of a report may take at least; shorter than the answer's own deadline.
+const REPORT_DEADLINE: Duration = Duration::from_secs(10);
+
 /// Whose sums a report is about.
 #[derive(Debug, Clone, Copy)]
 pub enum Whose<'a> {
@@ -104,7 +107,7 @@ impl SliStore {
     /// # Errors
     /// When the URL cannot be parsed.
     pub fn open(url: &Secret, config: &DatabaseConfig) -> Result<Self, Cause> {
-        let limit = config.read_timeout();
+        let limit = config.read_timeout().max(REPORT_DEADLINE);
         Ok(Self { pool: lease::pool(url, "weir-sli", CONNECTIONS, limit)?, limit })
     }
 

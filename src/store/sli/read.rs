@@ -1,4 +1,6 @@
 //! Sums for reports. Invariant: one transaction sees one instant, read-only; a tenant's names its account and sees that one.
+//!
+//! A monthly report adds up four months of minutes: with `work_mem` as it usually is Postgres would sort them on disk.
 
 use std::time::Duration;
 
@@ -40,7 +42,7 @@ pub(super) async fn begin<'c>(
         Whose::Account(account) => format!("app.account_id = {}", literal(account.as_str())),
     };
     let opening = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {ms}; \
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {ms}; SET LOCAL work_mem = '64MB'; \
          SET LOCAL citus.propagate_set_commands = 'local'; SET LOCAL {sees}"
     );
     connection.begin_with(AssertSqlSafe(opening)).await
