@@ -8,7 +8,7 @@ use crate::harness::{Answer, Client, TestApp, eventually};
 const THEIRS: &str = "zebra";
 
 /// Every documented GET of a tenant; streams have tests of their own.
-const COVERED: [&str; 12] = [
+const COVERED: [&str; 13] = [
     "/accounts/{account_id}/summary",
     "/metrics",
     "/v1/accounts/{account_id}/summary",
@@ -16,6 +16,7 @@ const COVERED: [&str; 12] = [
     "/v1/events",
     "/v1/events/{event_id}",
     "/v1/events/{event_id}/trace",
+    "/v1/limits",
     "/v1/metrics",
     "/v1/slo",
     // Public keys of reports: the same for everybody.
@@ -67,6 +68,7 @@ async fn an_account_sees_nothing_of_another_by_path_id_receipt_or_cursor() {
     assert!(!service.text.contains("\"other\""), "{}", service.text);
     let (own, asked) = (service.body["account_id"].clone(), acme.get("/v1/slo?account_id=other").await);
     assert!(asked.status != 200 || asked.body["account_id"] == own, "{}", asked.text);
+    assert!(!clean(acme.get("/v1/limits").await, 200).text.contains("other"));
     // Paths: an account that is there and one that is not get the same answer.
     for alias in ["/v1", ""] {
         let [there, nowhere] = ["other", "nobody"].map(|account| format!("{alias}/accounts/{account}/summary"));
