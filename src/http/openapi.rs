@@ -2,6 +2,8 @@
 //! gives the same bytes.
 
 use poem_openapi::{LicenseObject, OpenApiService, ServerObject};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use super::api::{PublicApi, public_api};
@@ -32,7 +34,7 @@ pub(super) fn service() -> OpenApiService<PublicApi, ()> {
 }
 
 fn document_value() -> Value {
-    let mut document: Value = serde_json::from_str(&service().spec()).unwrap_or_else(|error| {
+    let mut document = read(&service().spec()).unwrap_or_else(|error| {
         tracing::error!(%error, "the document is not JSON");
         Value::Null
     });
@@ -40,6 +42,47 @@ fn document_value() -> Value {
     add_request_id(&mut document);
     add_limits(&mut document);
     sorted(document)
+}
+
+/// poem-openapi writes a path once for each of our APIs that has operations on it, and a reader keeps only the last.
+fn read(text: &str) -> serde_json::Result<Value> {
+    #[derive(Deserialize)]
+    struct Document {
+        paths: Paths,
+        #[serde(flatten)]
+        rest: Map<String, Value>,
+    }
+    let Document { paths: Paths(paths), mut rest } = serde_json::from_str(text)?;
+    rest.insert("paths".to_owned(), Value::Object(paths));
+    Ok(Value::Object(rest))
+}
+
+/// Operations by path, those of a path that stands twice together.
+struct Paths(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Paths {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Together;
+        impl<'de> Visitor<'de> for Together {
+            type Value = Paths;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("paths")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Paths, A::Error> {
+                let mut paths: Map<String, Value> = Map::new();
+                while let Some((path, operations)) = access.next_entry::<String, Map<String, Value>>()? {
+                    match paths.entry(path).or_insert_with(|| json!({})) {
+                        Value::Object(known) => known.extend(operations),
+                        other => *other = Value::Object(operations),
+                    }
+                }
+                Ok(Paths(paths))
+            }
+        }
+        deserializer.deserialize_map(Together)
+    }
 }
 
 /// Every answer names its request.
@@ -148,6 +191,8 @@ fn sorted(value: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use poem_openapi::OpenApi;
+
     use super::*;
 
     fn operations(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
@@ -160,6 +205,15 @@ mod tests {
         assert_eq!(document(), document());
         let read: Value = serde_yaml_ng::from_str(&document()).expect("YAML");
         assert_eq!(read["openapi"], "3.0.0");
+    }
+
+    #[test]
+    fn no_operation_is_lost() {
+        let document = document_value();
+        let written = operations(&document).count();
+        let paths = <PublicApi as OpenApi>::meta().into_iter().flat_map(|api| api.paths);
+        assert_eq!(written, paths.map(|path| path.operations.len()).sum::<usize>());
+        assert_eq!(document["paths"]["/v1/events"]["post"]["operationId"], "postEvent");
     }
 
     #[test]

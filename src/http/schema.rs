@@ -185,12 +185,19 @@ fn delivery() -> MetaSchema {
 }
 
 fn beacon() -> MetaSchema {
-    described("string", "The JSON of a `NewBatch` when it has a member `events`, else of a `NewEvent`")
+    let text = "The JSON of a `NewBatch` when it has a member `events`, else of a `NewEvent`";
+    MetaSchema { min_length: Some(2), ..described("string", text) }
 }
 
 /// A time as we take it: Unix seconds or RFC 3339.
 pub(super) fn time(description: &'static str) -> MetaSchema {
-    let seconds = MetaSchema { minimum: Some(0.0), format: Some("int64"), ..described("integer", "Unix seconds") };
+    let seconds = MetaSchema {
+        minimum: Some(0.0),
+        // The end of the year 9998.
+        maximum: Some(253_370_764_799.0),
+        format: Some("int64"),
+        ..described("integer", "Unix seconds")
+    };
     let text = MetaSchema { format: Some("date-time"), ..described("string", "RFC 3339") };
     MetaSchema { description: Some(description), any_of: vec![inline(seconds), inline(text)], ..MetaSchema::ANY }
 }

@@ -29,6 +29,7 @@ pub(in crate::http) struct SourcesAdminApi;
 #[serde(deny_unknown_fields)]
 struct SignatureBody {
     /// Header of the signature, e.g. `X-Ring-Signature`
+    #[oai(validator(max_length = 256, pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
     header: String,
     /// What stands before the signature in its header, e.g. `sha256=`
     #[oai(default)]
@@ -37,6 +38,7 @@ struct SignatureBody {
     /// How its bytes are written
     encoding: EncodingBody,
     /// Header of the time it was signed at: Unix seconds or RFC 3339
+    #[oai(validator(max_length = 256, pattern = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
     timestamp_header: String,
     /// Between time and body
     #[oai(default = "dot")]
@@ -196,6 +198,7 @@ impl SourcesAdminApi {
         &self,
         operator: Operator<SourcesAdmin>,
         /// Its name
+        #[oai(validator(max_length = 64, pattern = r"^[a-z0-9][a-z0-9_-]*$"))]
         source: Path<String>,
     ) -> Result<Found, Failure<ReadOne>> {
         let name = name_of("source", source.0)?;
@@ -213,6 +216,7 @@ impl SourcesAdminApi {
         &self,
         operator: Operator<SourcesAdmin>,
         /// Its name
+        #[oai(validator(max_length = 64, pattern = r"^[a-z0-9][a-z0-9_-]*$"))]
         source: Path<String>,
         /// ETag of what is to be replaced; absent to create
         #[oai(name = "If-Match")]
@@ -248,6 +252,7 @@ impl SourcesAdminApi {
         &self,
         operator: Operator<SourcesAdmin>,
         /// Its name
+        #[oai(validator(max_length = 64, pattern = r"^[a-z0-9][a-z0-9_-]*$"))]
         source: Path<String>,
         /// Why, for the audit
         #[oai(validator(min_length = 1, max_length = 500))]

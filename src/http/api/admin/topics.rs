@@ -114,6 +114,7 @@ impl TopicsAdminApi {
         &self,
         operator: Operator<TopicsAdmin>,
         /// Its name
+        #[oai(validator(max_length = 64, pattern = r"^[a-z0-9][a-z0-9_-]*$"))]
         class: Path<String>,
     ) -> Result<Found, Failure<ReadOne>> {
         let name = name_of("class", class.0)?;
@@ -131,6 +132,7 @@ impl TopicsAdminApi {
         &self,
         operator: Operator<TopicsAdmin>,
         /// Its name
+        #[oai(validator(max_length = 64, pattern = r"^[a-z0-9][a-z0-9_-]*$"))]
         class: Path<String>,
         /// ETag of what is to be replaced; absent to create
         #[oai(name = "If-Match")]
@@ -167,6 +169,7 @@ impl TopicsAdminApi {
         &self,
         operator: Operator<TopicsAdmin>,
         /// Its name
+        #[oai(validator(max_length = 64, pattern = r"^[a-z0-9][a-z0-9_-]*$"))]
         class: Path<String>,
         /// Why, for the audit
         #[oai(validator(min_length = 1, max_length = 500))]
