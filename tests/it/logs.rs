@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use weir::app::Roles;
 
-use crate::harness::{Client, TestApp, eventually, free_port, token};
+use crate::harness::{Client, TestApp, eventually, free_port, terminate, token};
 
 const HS256_SECRET: &str = "a-shared-secret-of-more-than-32-bytes-0123456789";
 const PASSWORD: &str = "pass-word-of-the-database";
@@ -23,8 +23,7 @@ async fn serving(port: u16) -> Client {
 }
 
 async fn ended(mut child: Child) {
-    let stopped = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
-    assert!(stopped.success());
+    terminate(&child);
     eventually("the process to end", || {
         let status = child.try_wait().expect("wait");
         async move { status }

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use weir::app::Roles;
 
-use crate::harness::{Client, TestApp, eventually, free_port, token};
+use crate::harness::{Client, TestApp, eventually, free_port, terminate, token};
 
 /// SIGTERM while requests run: the process exits 0, and whatever it answered with 202 is stored.
 #[tokio::test]
@@ -37,8 +37,7 @@ async fn sigterm_under_load_loses_nothing_and_exits_0() {
     }
     eventually("the load to arrive", || async { (app.sql("select count(*) from events").await != "0").then_some(()) })
         .await;
-    let stopped = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
-    assert!(stopped.success());
+    terminate(&child);
     let accepted: u64 = senders.join_all().await.into_iter().sum();
     let status = eventually("the process to end", || {
         let status = child.try_wait().expect("wait");

@@ -32,3 +32,9 @@ where
     }
     panic!("waited {PATIENCE:?} in vain for {what}");
 }
+
+/// Sends SIGTERM; by the shell's own `kill`, since a bare machine has no other.
+pub fn terminate(child: &std::process::Child) {
+    let sent = std::process::Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
+    assert!(sent.expect("sh").success(), "the process is gone already");
+}
