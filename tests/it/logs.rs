@@ -1,7 +1,7 @@
 //! Log lines of the real binary: one a request, with nothing in them that must not be there, and nobody who waits for them.
 
 use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;

@@ -1,6 +1,6 @@
 //! The binary itself, as an orchestrator sees it.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::json;
 use tokio::task::JoinSet;
