@@ -19,6 +19,9 @@ const CONNECT_DEADLINE: Duration = Duration::from_millis(500);
 /// Longest pause between attempts to connect: part of how soon limits are shared again.
 const MAX_RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
+/// Every question has a deadline of its own; the client's must not cut in before it.
+const BACKSTOP: Duration = Duration::from_secs(15);
+
 /// Questions in one pipeline: 128 keep Redis busy for about 5 ms, so a charge behind them is not late.
 const PIPELINE: usize = 128;
 
@@ -63,7 +66,7 @@ impl Windows {
         let settings = || {
             ConnectionManagerConfig::new()
                 .set_connection_timeout(Some(CONNECT_DEADLINE))
-                .set_response_timeout(Some(Duration::from_secs(1)))
+                .set_response_timeout(Some(BACKSTOP))
                 .set_max_delay(MAX_RECONNECT_PAUSE)
         };
         let connect = || ConnectionManager::new_lazy_with_config(client.clone(), settings()).map_err(WindowsError::Url);
