@@ -30,8 +30,9 @@ use super::{settings, watch};
 /// How long a readiness probe waits for metadata; below the second that `telemetry::health` gives it.
 const PROBE_DEADLINE: Duration = Duration::from_millis(800);
 
-/// How long the brokers may take to tell where partitions begin and end.
-const ENDS_DEADLINE: Duration = Duration::from_secs(2);
+/// How long the brokers may take to tell which topics there are and where partitions begin and end: a stream that opens a little
+/// late is worth more than none.
+const LOOK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Why there is no producer, or no good one.
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +122,7 @@ impl Producer {
     pub async fn event_topics(&self) -> Result<Vec<(String, i32)>, ProducerError> {
         let config = self.config.clone();
         self.on_client(move |inner| {
-            let metadata = inner.client().fetch_metadata(None, PROBE_DEADLINE).map_err(ProducerError::Metadata)?;
+            let metadata = inner.client().fetch_metadata(None, LOOK_DEADLINE).map_err(ProducerError::Metadata)?;
             let ours = metadata.topics().iter().filter(|topic| config.holds_events(topic.name()));
             let counted = ours.map(|topic| {
                 let partitions = i32::try_from(topic.partitions().len()).unwrap_or(0);
@@ -135,9 +136,9 @@ impl Producer {
     /// First and next offset of each of these partitions.
     ///
     /// # Errors
-    /// [`ProducerError`] when the brokers do not say all of them within two seconds.
+    /// [`ProducerError`] when the brokers do not say all of them within five seconds.
     pub async fn ends(&self, partitions: Vec<Partition>) -> Result<Vec<(Partition, i64, i64)>, ProducerError> {
-        let until = std::time::Instant::now() + ENDS_DEADLINE;
+        let until = std::time::Instant::now() + LOOK_DEADLINE;
         self.on_client(move |inner| {
             let ends = partitions.into_iter().map(|partition| {
                 let left = until.saturating_duration_since(std::time::Instant::now());

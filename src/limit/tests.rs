@@ -134,7 +134,7 @@ async fn redis_may_hang_die_and_come_back() {
     until("both have noticed", || both(true)).await;
     // 40 used as far as this one knows nothing of: its share of 100 by two.
     assert_eq!((during.granted, during.refusal.map(|refusal| refusal.policy)), (50, Some(Policy::Sustained)));
-    assert!(waited < Duration::from_millis(200), "{waited:?}");
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
     let asked = Instant::now();
     assert!(charged(&limiters[0], &account, 1_000).await.granted <= 50);
     println!("hung: first charge {waited:?}, a later one {:?}", asked.elapsed());

