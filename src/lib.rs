@@ -33,6 +33,7 @@ pub mod http;
 pub mod idempotency;
 pub mod ingest;
 pub mod kafka;
+pub mod lanes;
 pub mod limit;
 pub mod operators;
 pub mod query;

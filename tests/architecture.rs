@@ -12,16 +12,30 @@ const MAX_LINES: usize = 400;
 const MAX_MEDIAN: usize = 150;
 
 /// Left may import right; everyone but `domain` may also import [`BASE`]. `*` is everything.
-const IMPORTS: [(&str, &[&str]); 23] = [
+const IMPORTS: [(&str, &[&str]); 24] = [
     ("main", &["app", "cli"]),
     // The one-off commands (token, migrate, openapi, dead-letters) call one station each.
     ("cli", &["app", "auth", "dlq", "http", "kafka", "slo", "store"]),
     ("app", &["*"]),
     (
         "http",
-        &["auth", "ingest", "idempotency", "limit", "operators", "query", "sources", "topics", "stream", "slo", "dlq"],
+        &[
+            "auth",
+            "ingest",
+            "idempotency",
+            "lanes",
+            "limit",
+            "operators",
+            "query",
+            "sources",
+            "topics",
+            "stream",
+            "slo",
+            "dlq",
+        ],
     ),
-    ("ingest", &["limit", "codec", "kafka"]),
+    ("ingest", &["lanes", "limit", "codec", "kafka"]),
+    ("lanes", &["operators", "store"]),
     ("idempotency", &["cache"]),
     ("operators", &["store"]),
     ("sources", &["operators", "codec"]),

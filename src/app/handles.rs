@@ -20,12 +20,13 @@ use crate::http::Components;
 use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
 use crate::kafka::{Consumer, Producer};
+use crate::lanes::{self, History, Lanes};
 use crate::limit::{Limiter, Quotas};
 use crate::operators::Operators;
 use crate::query::Queries;
 use crate::slo::visibility::Measured;
 use crate::sources::Sources;
-use crate::store::{ApiStore, EventSink, WorkerStore};
+use crate::store::{ApiStore, EventSink, LaneStore, WorkerStore};
 use crate::stream::Streams;
 use crate::telemetry::health::Health;
 use crate::topics::TopicClasses;
@@ -54,6 +55,8 @@ struct Api {
     classes: TopicClasses,
     routes: Routes,
     limiter: Limiter,
+    lanes: Lanes,
+    lane_store: LaneStore,
 }
 
 impl Handles {
@@ -95,10 +98,12 @@ impl Handles {
         let api = self.api.as_ref()?;
         let (producer, topics) = (Arc::clone(&self.producer), api.topics.clone());
         let streams = Streams::new(&config.stream, &config.kafka, producer, topics, api.receipts.clone());
-        let ingest = Ingest::routed(config, api.routes.clone(), Arc::clone(&self.producer) as _);
+        let ingest = Ingest::routed(config, api.routes.clone(), api.lanes.clone(), Arc::clone(&self.producer) as _);
         Some(Arc::new(Components {
             auth: api.auth.clone(),
             limiter: api.limiter.clone(),
+            lanes: api.lanes.clone(),
+            lane_history: History::new(api.lane_store.clone()),
             ingest: Arc::new(ingest),
             repeats: Repeats::new(api.cache.clone(), config.http.request_deadline()),
             queries: Arc::new(Queries::new(api.store.clone(), api.cache.clone(), api.receipts.clone(), &config.query)),
@@ -196,7 +201,26 @@ impl Api {
         let windows = Windows::open(&config.redis).context("REDIS_URL")?;
         let quotas = Arc::new(Quotas::new(config.limit.default_quota()));
         let limiter = Limiter::start(&config.limit, Some(windows), quotas, tasks, background.clone());
-        Ok(Self { auth, store, topics, cache, receipts, operators, sources, classes, routes, limiter })
+        let lanes = Lanes::start(&config.lanes, &operators, &config.operators, (tasks, background));
+        let lane_store =
+            LaneStore::open(&config.database).map_err(anyhow::Error::from_boxed).context("DATABASE_URL")?;
+        let sharers = limiter.clone();
+        let watch = lanes::watch(lanes.clone(), lane_store.clone(), move || sharers.instances(), background.clone());
+        tasks.spawn(watch);
+        Ok(Self {
+            auth,
+            store,
+            topics,
+            cache,
+            receipts,
+            operators,
+            sources,
+            classes,
+            routes,
+            limiter,
+            lanes,
+            lane_store,
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::secret::Secret;
+use crate::domain::lane::Lane;
 
 /// Brokers, topics, producer and consumer settings.
 #[derive(Debug, Clone, clap::Args)]
@@ -86,9 +87,6 @@ pub struct KafkaConfig {
 /// Between the event topic and the name of a class.
 const CLASS: &str = ".class.";
 
-/// Behind the event topic, for its bulk lane.
-const BULK: &str = ".bulk";
-
 impl KafkaConfig {
     /// How long nothing may be acknowledged, and then nothing be answered, before the log counts as away.
     pub fn stall(&self) -> Duration {
@@ -105,15 +103,10 @@ impl KafkaConfig {
         format!("{}{CLASS}{class}", self.kafka_topic)
     }
 
-    /// Whether a topic holds events: the default one, its bulk lane, or that of a class.
+    /// Whether a topic holds events: the default one or that of a class, of either lane.
     pub fn holds_events(&self, topic: &str) -> bool {
-        let rest = topic.strip_prefix(&*self.kafka_topic);
-        rest.is_some_and(|rest| rest.is_empty() || rest == BULK || rest.starts_with(CLASS))
-    }
-
-    /// Topic of the bulk lane.
-    pub fn bulk_topic(&self) -> String {
-        format!("{}{BULK}", self.kafka_topic)
+        let rest = Lane::base(topic).strip_prefix(&*self.kafka_topic);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(CLASS))
     }
 
     /// Consumer group of the bulk lane.

@@ -6,6 +6,7 @@ mod database;
 mod http;
 mod ingest;
 mod kafka;
+mod lanes;
 mod limit;
 mod operators;
 mod query;
@@ -25,6 +26,7 @@ pub use database::DatabaseConfig;
 pub use http::HttpConfig;
 pub use ingest::IngestConfig;
 pub use kafka::KafkaConfig;
+pub use lanes::LaneConfig;
 pub use limit::{LimitConfig, Network};
 pub use operators::OperatorConfig;
 pub use query::QueryConfig;
@@ -51,6 +53,9 @@ pub struct Config {
     /// What an account may do.
     #[command(flatten, next_help_heading = "Limits")]
     pub limit: LimitConfig,
+    /// Lanes.
+    #[command(flatten, next_help_heading = "Lanes")]
+    pub lanes: LaneConfig,
     /// The log.
     #[command(flatten, next_help_heading = "Kafka")]
     pub kafka: KafkaConfig,
@@ -121,6 +126,7 @@ impl Config {
         self.auth.resolve(&mut mistakes);
         self.ingest.check(&mut mistakes);
         self.limit.check(&mut mistakes);
+        self.lanes.check(&mut mistakes);
         self.kafka.resolve(&mut mistakes);
         self.database.resolve(&mut mistakes);
         self.redis.resolve(&mut mistakes);

@@ -1,8 +1,10 @@
 //! The two ways into the log. Invariant: which lane a record took can be told from its topic and its key alone.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::id::AccountId;
+use super::time::Timestamp;
 
 /// What the name of a bulk topic ends with.
 const BULK_SUFFIX: &str = ".bulk";
@@ -41,6 +43,14 @@ impl Lane {
         if topic.ends_with(BULK_SUFFIX) { Self::Bulk } else { Self::Standard }
     }
 
+    /// The topic of this lane beside a topic of the standard lane.
+    pub fn topic(self, base: &str) -> String {
+        match self {
+            Self::Standard => base.to_owned(),
+            Self::Bulk => format!("{base}{BULK_SUFFIX}"),
+        }
+    }
+
     /// The topic of the standard lane of a topic.
     pub fn base(topic: &str) -> &str {
         topic.strip_suffix(BULK_SUFFIX).unwrap_or(topic)
@@ -69,6 +79,56 @@ impl fmt::Display for Lane {
     }
 }
 
+/// Why an account changed its lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MoveReason {
+    /// Too many of its records waited.
+    Backlog,
+    /// Few have waited for long enough.
+    Calm,
+    /// An operator chose its lane.
+    Pinned,
+    /// Operators leave it to its backlog again.
+    Unpinned,
+}
+
+impl MoveReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Backlog, Self::Calm, Self::Pinned, Self::Unpinned];
+
+    /// The name on the wire and in SQL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Backlog => "backlog",
+            Self::Calm => "calm",
+            Self::Pinned => "pinned",
+            Self::Unpinned => "unpinned",
+        }
+    }
+
+    /// The reason of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+}
+
+/// An account that changed its lane, for what one instance publishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneMove {
+    /// Who.
+    pub account: AccountId,
+    /// Where it is now.
+    pub lane: Lane,
+    /// Since when.
+    pub since: Timestamp,
+    /// Which instance says so.
+    pub instance: Arc<str>,
+    /// Why.
+    pub reason: MoveReason,
+    /// Records of the account that this instance had published and Postgres had not.
+    pub backlog: u64,
+}
+
 /// FNV-1a, folded: the same in every build on every machine, which the hash of the standard library does not promise.
 fn fnv(bytes: &[u8]) -> u64 {
     let hash = bytes
@@ -88,6 +148,11 @@ mod tests {
         assert_eq!(Lane::ALL.map(|lane| Lane::parse(lane.as_str())), Lane::ALL.map(Some));
         assert_eq!(Lane::of_topic("weir.events.bulk"), Lane::Bulk);
         assert_eq!(Lane::of_topic("weir.events"), Lane::Standard);
+        for lane in Lane::ALL {
+            let topic = lane.topic("weir.events");
+            assert_eq!((Lane::of_topic(&topic), Lane::base(&topic)), (lane, "weir.events"));
+        }
+        assert_eq!(MoveReason::ALL.map(|reason| MoveReason::parse(reason.as_str())), MoveReason::ALL.map(Some));
     }
 
     #[test]

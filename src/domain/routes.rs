@@ -1,15 +1,17 @@
-//! Which topic an event's name takes. Invariant: the same table and name give the same topic, an unknown name takes the default
-//! one, and readers never wait for a table to be replaced.
+//! Which topic an event's name takes, in either lane. Invariant: the same table and name give the same topic, an unknown name takes
+//! the default one, and readers never wait for a table to be replaced.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+use super::lane::Lane;
+
 /// Event names with a topic of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicClass {
-    /// The topic.
+    /// The topic of its standard lane.
     pub topic: String,
     /// Exact names, or beginnings of names followed by `*`.
     pub event_names: Vec<String>,
@@ -18,32 +20,45 @@ pub struct TopicClass {
 /// The table in use. Cheap to clone; clones change together.
 #[derive(Debug, Clone)]
 pub struct Routes {
-    default: Arc<str>,
+    default: ByLane,
     table: Arc<RwLock<Arc<Table>>>,
+}
+
+/// The topics of both lanes.
+#[derive(Debug, Clone)]
+struct ByLane {
+    standard: Arc<str>,
+    bulk: Arc<str>,
+}
+
+impl ByLane {
+    fn of(standard: &str) -> Self {
+        Self { standard: standard.into(), bulk: Lane::Bulk.topic(standard).into() }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Table {
-    exact: HashMap<String, Arc<str>>,
+    exact: HashMap<String, ByLane>,
     /// Longest first, so that the closest one is found.
-    beginnings: Vec<(String, Arc<str>)>,
+    beginnings: Vec<(String, ByLane)>,
 }
 
 impl Routes {
     /// Everything takes the default topic.
     pub fn new(default: &str) -> Self {
-        Self { default: default.into(), table: Arc::default() }
+        Self { default: ByLane::of(default), table: Arc::default() }
     }
 
     /// Puts another table in use. Of two classes with one name the first keeps it.
     pub fn replace(&self, classes: &[TopicClass]) {
         let mut table = Table::default();
         for class in classes {
-            let topic: Arc<str> = class.topic.as_str().into();
+            let topics = ByLane::of(&class.topic);
             for name in &class.event_names {
                 match name.strip_suffix('*') {
-                    Some(beginning) => table.beginnings.push((beginning.to_owned(), Arc::clone(&topic))),
-                    None => drop(table.exact.entry(name.clone()).or_insert_with(|| Arc::clone(&topic))),
+                    Some(beginning) => table.beginnings.push((beginning.to_owned(), topics.clone())),
+                    None => drop(table.exact.entry(name.clone()).or_insert_with(|| topics.clone())),
                 }
             }
         }
@@ -53,23 +68,27 @@ impl Routes {
 
     /// The table as it is now, for the events of one request.
     pub fn now(&self) -> RoutesNow {
-        RoutesNow { default: Arc::clone(&self.default), table: Arc::clone(&self.table.read()) }
+        RoutesNow { default: self.default.clone(), table: Arc::clone(&self.table.read()) }
     }
 }
 
 /// A table that does not change any more.
 #[derive(Debug)]
 pub struct RoutesNow {
-    default: Arc<str>,
+    default: ByLane,
     table: Arc<Table>,
 }
 
 impl RoutesNow {
     /// The topic of events of that name: of the exact name, else of the longest beginning.
-    pub fn topic(&self, event_name: &str) -> &Arc<str> {
+    pub fn topic(&self, event_name: &str, lane: Lane) -> &Arc<str> {
         let begins = || self.table.beginnings.iter().find(|(beginning, _)| event_name.starts_with(beginning.as_str()));
         let found = self.table.exact.get(event_name).or_else(|| begins().map(|(_, topic)| topic));
-        found.unwrap_or(&self.default)
+        let topics = found.unwrap_or(&self.default);
+        match lane {
+            Lane::Standard => &topics.standard,
+            Lane::Bulk => &topics.bulk,
+        }
     }
 }
 
@@ -101,10 +120,11 @@ mod tests {
             ("refunded", "late"),
             ("Order.made", "e"),
         ] {
-            assert_eq!(&**now.topic(name), topic, "{name}");
+            assert_eq!(&**now.topic(name, Lane::Standard), topic, "{name}");
+            assert_eq!(**now.topic(name, Lane::Bulk), format!("{topic}.bulk"), "{name}");
         }
-        assert_eq!(&**before.topic("order.made"), "e", "a request keeps the table it began with");
+        assert_eq!(&**before.topic("order.made", Lane::Standard), "e", "a request keeps the table it began with");
         routes.replace(&[]);
-        assert_eq!(&**routes.now().topic("refund"), "e");
+        assert_eq!(&**routes.now().topic("refund", Lane::Standard), "e");
     }
 }

@@ -8,9 +8,10 @@ use poem_openapi::payload::Payload;
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::{ToJSON, Type};
 use poem_openapi::{ApiResponse, Enum, Object};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::event::Channel;
+use crate::domain::lane::Lane;
 use crate::domain::outcome::Fault;
 use crate::limit::Pace;
 
@@ -51,6 +52,35 @@ impl<T: ToJSON> ApiResponse for Reply<T> {
 
     fn register(registry: &mut Registry) {
         T::register(registry);
+    }
+}
+
+/// Which way events take to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize, Deserialize)]
+#[oai(rename = "Lane", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LaneBody {
+    /// One partition, in the order sent
+    Standard,
+    /// Up to four partitions, by user, out of the way of others
+    Bulk,
+}
+
+impl From<Lane> for LaneBody {
+    fn from(lane: Lane) -> Self {
+        match lane {
+            Lane::Standard => Self::Standard,
+            Lane::Bulk => Self::Bulk,
+        }
+    }
+}
+
+impl From<LaneBody> for Lane {
+    fn from(lane: LaneBody) -> Self {
+        match lane {
+            LaneBody::Standard => Self::Standard,
+            LaneBody::Bulk => Self::Bulk,
+        }
     }
 }
 

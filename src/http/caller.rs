@@ -40,7 +40,7 @@ macro_rules! needs {
     )*};
 }
 
-needs!(EventsRead, MetricsRead, SloRead, SourcesAdmin, TopicsAdmin);
+needs!(EventsRead, MetricsRead, QuotasAdmin, SloRead, SourcesAdmin, TopicsAdmin);
 
 /// Needs the scope of this name and room in the account's limits.
 pub(super) struct EventsWrite;

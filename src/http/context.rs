@@ -12,6 +12,7 @@ use uuid::Builder;
 
 use super::problem::{Code, Problem};
 use crate::domain::id::AccountId;
+use crate::domain::lane::Lane;
 use crate::domain::time::Timestamp;
 use crate::limit::{Fields, Pass};
 
@@ -38,6 +39,7 @@ pub(super) struct RequestContext {
     fell_short: AtomicBool,
     origin: OnceLock<HeaderValue>,
     admission: OnceLock<Admission>,
+    lane: OnceLock<Lane>,
 }
 
 /// What the limits said at the gate.
@@ -60,6 +62,7 @@ impl RequestContext {
             fell_short: AtomicBool::new(false),
             origin: OnceLock::new(),
             admission: OnceLock::new(),
+            lane: OnceLock::new(),
         }
     }
 
@@ -159,6 +162,16 @@ impl RequestContext {
             Admission::In(pass) => pass.fields(),
             Admission::Out(fields) => fields.clone(),
         })
+    }
+
+    /// Notes which lane the request's events took.
+    pub(super) fn went_by(&self, lane: Lane) {
+        self.lane.get_or_init(|| lane);
+    }
+
+    /// Which lane the request's events took, where it brought some that were taken.
+    pub(super) fn lane(&self) -> Option<Lane> {
+        self.lane.get().copied()
     }
 
     /// The operation id, the same word in metrics, log and document.

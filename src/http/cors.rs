@@ -7,7 +7,7 @@ use poem::{Endpoint, Request, Response};
 use super::context::RequestContext;
 
 /// What scripts may read beside the body.
-const EXPOSED: &str = "X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, Idempotent-Replayed";
+const EXPOSED: &str = "X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, Idempotent-Replayed, X-Weir-Lane";
 
 /// What scripts may send.
 const HEADERS: &str =

@@ -113,6 +113,9 @@ impl Visit {
         if let Some(fields) = self.context.limit_fields() {
             add_limits(response.headers_mut(), fields);
         }
+        if let Some(lane) = self.context.lane() {
+            response.headers_mut().insert(LANE, HeaderValue::from_static(lane.as_str()));
+        }
         // A partial answer may leave a body unread like a refusal.
         let refused = status.as_u16() >= 400 || status == StatusCode::MULTI_STATUS;
         if (self.has_body || self.running.refused().is_some()) && refused {
@@ -140,6 +143,7 @@ impl Visit {
 }
 
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LANE: HeaderName = HeaderName::from_static("x-weir-lane");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const NO_SNIFF: (HeaderName, HeaderValue) = (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 

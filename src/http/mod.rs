@@ -69,6 +69,7 @@ use crate::config::{HttpConfig, IngestConfig};
 use crate::domain::receipt::ReceiptSealer;
 use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
+use crate::lanes::{History, Lanes};
 use crate::limit::Limiter;
 use crate::operators::Operators;
 use crate::query::Queries;
@@ -92,6 +93,10 @@ pub struct Components {
     pub auth: Auth,
     /// What accounts and addresses may take.
     pub limiter: Limiter,
+    /// Which lane the events of accounts take.
+    pub lanes: Lanes,
+    /// Which lanes they took.
+    pub lane_history: History,
     /// Events in.
     pub ingest: Arc<Ingest>,
     /// Answers by Idempotency-Key.

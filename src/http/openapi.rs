@@ -41,6 +41,7 @@ fn document_value() -> Value {
     mend(&mut document);
     add_request_id(&mut document);
     add_limits(&mut document);
+    add_lane(&mut document);
     sorted(document)
 }
 
@@ -113,6 +114,22 @@ fn add_limits(document: &mut Value) {
             for (name, component) in [("RateLimit-Policy", "RateLimitPolicy"), ("RateLimit", "RateLimit")] {
                 response["headers"][name] = json!({"$ref": format!("#/components/headers/{component}")});
             }
+        }
+    }
+}
+
+/// Every good answer to events tells the lane they took.
+fn add_lane(document: &mut Value) {
+    document["components"]["headers"]["Lane"] = json!({
+        "description": "Lane that the events took, the last ones when it changed on the way: `bulk` while the account has a backlog",
+        "schema": {"type": "string", "enum": ["standard", "bulk"]},
+    });
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    let operations = paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut);
+    for operation in operations.filter(|operation| operation["responses"]["202"].is_object()) {
+        let responses = operation["responses"].as_object_mut().into_iter().flatten();
+        for (_, response) in responses.filter(|(status, _)| status.starts_with('2')) {
+            response["headers"]["X-Weir-Lane"] = json!({"$ref": "#/components/headers/Lane"});
         }
     }
 }

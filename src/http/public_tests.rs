@@ -27,11 +27,12 @@ use crate::domain::time::{SECOND, Timestamp};
 use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
 use crate::kafka::{Placement, Producer, Publish, PublishError, Record};
+use crate::lanes::{History, Lanes};
 use crate::limit::{Limiter, Quotas};
 use crate::operators::Operators;
 use crate::query::Queries;
 use crate::sources::Sources;
-use crate::store::ApiStore;
+use crate::store::{ApiStore, LaneStore};
 use crate::stream::Streams;
 use crate::telemetry::health::Health;
 use crate::topics::TopicClasses;
@@ -92,6 +93,8 @@ async fn rig() -> Rig {
         tracer: None,
         auth: Auth::start(&config.auth, &tasks, &stop).await.expect("auth"),
         repeats: Repeats::new(Cache::open(&config.redis).expect("cache"), config.http.request_deadline()),
+        lanes: Lanes::unpinned(&config.lanes),
+        lane_history: History::new(LaneStore::open(&config.database).expect("store")),
         ingest: Arc::new(Ingest::new(&config, Arc::new(Log))),
         operators: Operators::new(&store),
         topics: TopicClasses::start(&Operators::new(&store), &config.kafka, &config.operators, (&tasks, &stop)),

@@ -1,4 +1,4 @@
-//! From a request's body to answers, one per event: cut → decode → check → charge → seal → publish → answer.
+//! From a request's body to answers, one per event: cut → decode → check → charge → choose a lane → seal → publish → answer.
 //!
 //! Invariant: every event of a body ends in exactly one [`Outcome`], told in the order of the body and counted once, also when
 //! the caller goes away in the middle; `Accepted` means the log has it on all in-sync replicas.
@@ -27,6 +27,7 @@ use crate::domain::routes::Routes;
 use crate::domain::tenant::Tenant;
 use crate::domain::time::Timestamp;
 use crate::kafka::{Publish, Record};
+use crate::lanes::Lanes;
 use crate::limit::{Pass, Resource};
 
 use admission::Admission;
@@ -104,20 +105,23 @@ struct Shared {
     rules: Rules,
     publisher: Arc<dyn Publish>,
     routes: Routes,
+    lanes: Lanes,
     ack_timeout: Duration,
 }
 
 impl Ingest {
     /// Rules, topic and deadline from the configuration, records by `publisher`.
     pub fn new(config: &Config, publisher: Arc<dyn Publish>) -> Self {
-        Self::routed(config, Routes::new(&config.kafka.kafka_topic), publisher)
+        let lanes = Lanes::unpinned(&config.lanes);
+        Self::routed(config, Routes::new(&config.kafka.kafka_topic), lanes, publisher)
     }
 
-    /// The same with topics by `routes`.
-    pub fn routed(config: &Config, routes: Routes, publisher: Arc<dyn Publish>) -> Self {
+    /// The same with topics by `routes` and `lanes`.
+    pub fn routed(config: &Config, routes: Routes, lanes: Lanes, publisher: Arc<dyn Publish>) -> Self {
         metrics::announce();
         let rules = Rules::new(&config.ingest, config.database.retention_days);
-        Self { shared: Arc::new(Shared { rules, publisher, routes, ack_timeout: config.kafka.ack_timeout() }) }
+        let ack_timeout = config.kafka.ack_timeout();
+        Self { shared: Arc::new(Shared { rules, publisher, routes, lanes, ack_timeout }) }
     }
 
     /// How long [`Ingest::single`] and its kin may wait for the log after they have the bytes.
@@ -272,27 +276,33 @@ impl Ingest {
         if events.is_empty() {
             return Vec::new();
         }
-        let seal = seal::Seal::new(call, self.shared.routes.now());
+        let (lanes, account) = (&self.shared.lanes, &call.tenant.account_id);
+        let publishing = lanes.publishing(account, events.len());
+        let seal = seal::Seal::new(call, self.shared.routes.now(), publishing.lane());
         let records: Vec<Record> = events.iter().map(|event| seal.record(event)).collect();
         let topics: Vec<Arc<str>> = records.iter().map(|record| Arc::clone(&record.topic)).collect();
         let ids = events.into_iter().map(|event| event.event_id).zip(topics);
         let queued = records.iter().filter_map(|record| record.value.as_ref()).map(|value| value.len()).sum();
         let Ok(_queued) = call.pass.hold(Resource::Queue, queued) else {
+            publishing.not_sent();
             let full = ids.map(|(id, _)| Item::queue_full(id));
             return full.inspect(|item| admission.ended(item.outcome)).collect();
         };
         let deadline = Instant::now() + self.shared.ack_timeout;
         let results = self.shared.publisher.publish(records, deadline).await;
         let mut results = results.into_iter();
-        ids.map(|(id, topic)| {
+        let published = ids.map(|(id, topic)| {
             let item = match results.next() {
                 Some(result) => Item::published(id, &topic, result),
                 None => Item::unknown(Some(id)),
             };
             admission.ended(item.outcome);
             item
-        })
-        .collect()
+        });
+        let published: Vec<Item> = published.collect();
+        let unknown = published.iter().filter(|item| item.outcome == Outcome::Failed(Failure::Unknown)).count();
+        publishing.ended(published.iter().filter_map(|item| item.receipt.as_ref()), unknown);
+        published
     }
 }
 

@@ -1,5 +1,5 @@
-//! A checked event to a record. Invariant: the key is the account, so its events stay in order; what the headers share within a
-//! request is allocated once.
+//! A checked event to a record. Invariant: what has one key stays in order: the account in the standard lane, the account and some
+//! of its users in the bulk lane; what the headers share within a request is allocated once.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,6 +8,8 @@ use bytes::Bytes;
 
 use crate::codec::envelope::{ENVELOPE_VERSION, encode};
 use crate::domain::event::Event;
+use crate::domain::id::AccountId;
+use crate::domain::lane::Lane;
 use crate::domain::routes::RoutesNow;
 use crate::kafka::Record;
 
@@ -16,6 +18,8 @@ use super::Call;
 /// Seals the events of one request.
 pub(super) struct Seal {
     routes: RoutesNow,
+    lane: Lane,
+    account: AccountId,
     account_id: Bytes,
     received_at: Bytes,
     request_id: Bytes,
@@ -23,10 +27,12 @@ pub(super) struct Seal {
 }
 
 impl Seal {
-    pub(super) fn new(call: &Call, routes: RoutesNow) -> Self {
+    pub(super) fn new(call: &Call, routes: RoutesNow, lane: Lane) -> Self {
         let own = |text: &str| Bytes::copy_from_slice(text.as_bytes());
         Self {
             routes,
+            lane,
+            account: call.tenant.account_id.clone(),
             account_id: own(call.tenant.account_id.as_str()),
             received_at: Bytes::from(call.received_at.to_string()),
             request_id: own(&call.request_id),
@@ -46,8 +52,11 @@ impl Seal {
         headers.push(header("request_id", self.request_id.clone()));
         headers.push(header("v", Bytes::from_static(ENVELOPE_VERSION.as_bytes())));
         Record {
-            topic: Arc::clone(self.routes.topic(&event.event_name)),
-            key: Some(self.account_id.clone()),
+            topic: Arc::clone(self.routes.topic(&event.event_name, self.lane)),
+            key: Some(match self.lane {
+                Lane::Standard => self.account_id.clone(),
+                Lane::Bulk => Bytes::from(self.lane.key(&self.account, &event.user_id)),
+            }),
             value: Some(Bytes::from(encode(event))),
             headers,
         }

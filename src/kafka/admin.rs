@@ -10,6 +10,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tokio::time::Instant;
 
 use crate::config::KafkaConfig;
+use crate::domain::lane::Lane;
 
 use super::context::Quiet;
 use super::settings;
@@ -58,15 +59,15 @@ pub async fn ensure_topics(config: &KafkaConfig, deadline: Instant) -> Result<()
     make(&admin, &plans(config, brokers), deadline).await
 }
 
-/// Makes one more topic of events where it is missing, and waits until it has leaders.
+/// Makes one more topic of events and its bulk lane where they are missing, and waits until they have leaders.
 ///
 /// # Errors
 /// [`AdminError`] says what stood in the way.
 pub async fn ensure_topic(config: &KafkaConfig, topic: &str, deadline: Instant) -> Result<(), AdminError> {
     let admin: Arc<Admin> = Arc::new(settings::admin(config).create_with_context(Quiet).map_err(AdminError::Settings)?);
     let brokers = broker_count(&admin, deadline).await?;
-    let plan = Plan { name: topic.to_owned(), ..event_plan(config, brokers) };
-    make(&admin, std::slice::from_ref(&plan), deadline).await
+    let plans = Lane::ALL.map(|lane| Plan { name: lane.topic(topic), ..event_plan(config, brokers) });
+    make(&admin, &plans, deadline).await
 }
 
 async fn make(admin: &Arc<Admin>, plans: &[Plan], deadline: Instant) -> Result<(), AdminError> {
@@ -138,7 +139,8 @@ fn plans(config: &KafkaConfig, brokers: usize) -> Vec<Plan> {
         max_record: Some(settings::DEAD_LETTER_BYTES.to_string()),
         ..event_plan(config, brokers)
     };
-    vec![event_plan(config, brokers), Plan { name: config.bulk_topic(), ..event_plan(config, brokers) }, dead]
+    let bulk = Plan { name: Lane::Bulk.topic(&config.kafka_topic), ..event_plan(config, brokers) };
+    vec![event_plan(config, brokers), bulk, dead]
 }
 
 async fn broker_count(admin: &Arc<Admin>, deadline: Instant) -> Result<usize, AdminError> {

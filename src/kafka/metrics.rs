@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
+use crate::domain::lane::Lane;
 use crate::telemetry::metrics::{gauge, histogram, int_counter, int_counter_vec, int_gauge, int_gauge_vec};
 
 use super::breaker::State;
@@ -86,8 +87,12 @@ static REBALANCES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
-static CONSUMER_PAUSED: LazyLock<IntGauge> = LazyLock::new(|| {
-    int_gauge("weir_log_consumer_paused", "1 while fetching is paused because the worker does not keep up.")
+static CONSUMER_PAUSED: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    int_gauge_vec(
+        "weir_log_consumer_paused",
+        "1 while fetching of a lane is paused because the worker does not keep up.",
+        &["lane"],
+    )
 });
 
 /// Shows the producer's side at zero, before anything happens.
@@ -111,7 +116,7 @@ pub(super) fn announce_consumer() {
         CONSUMER_ERRORS.with_label_values(&[kind]).inc_by(0);
     }
     ["assigned", "revoked", "lost"].into_iter().for_each(|kind| REBALANCES.with_label_values(&[kind]).inc_by(0));
-    CONSUMER_PAUSED.add(0);
+    Lane::ALL.into_iter().for_each(|lane| CONSUMER_PAUSED.with_label_values(&[lane.as_str()]).add(0));
 }
 
 /// What went wrong while reading.
@@ -202,6 +207,6 @@ pub(super) fn rebalanced(kind: Rebalanced) {
     REBALANCES.with_label_values(&[kind]).inc();
 }
 
-pub(super) fn paused(paused: bool) {
-    CONSUMER_PAUSED.set(i64::from(paused));
+pub(super) fn paused(lane: Lane, paused: bool) {
+    CONSUMER_PAUSED.with_label_values(&[lane.as_str()]).set(i64::from(paused));
 }

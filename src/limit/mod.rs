@@ -149,6 +149,11 @@ impl Limiter {
         &self.shared.peers
     }
 
+    /// Instances that share the limits, as last heard; at least this one.
+    pub fn instances(&self) -> u64 {
+        self.shared.instances.load(Ordering::Relaxed).max(1).unsigned_abs()
+    }
+
     /// Whether this instance decides alone.
     pub fn is_alone(&self) -> bool {
         self.shared.mode.is_alone()

@@ -9,6 +9,7 @@
 //! | read one account (API) | [`api_store`], `read/` |
 //! | choose the primary or a replica | `replica` |
 //! | keep what operators decide (API) | [`operator_store`] |
+//! | tell the lanes what is stored, keep who moved (API) | `lanes` |
 //! | sum up levels of service, keep incidents | `sli/` |
 //! | hold connections to their deadlines | `lease` |
 //! | say what a failure means | [`error`] |
@@ -16,6 +17,7 @@
 pub mod api_store;
 pub mod error;
 mod fail_point;
+mod lanes;
 mod lease;
 mod metrics;
 pub mod migrate;
@@ -39,6 +41,7 @@ pub use api_store::{
     MinuteCount, NextOffset, Position, Seen, StoredEvent, SummaryRows, TraceRows, UserCount,
 };
 pub use error::{Cause, ReadError, WriteError};
+pub use lanes::{LaneStore, StoredPartition};
 pub use migrate::{MigrateError, migrate};
 pub use operator_store::{Author, Change, Changed, Document, Kind, MAX_DOCUMENTS, OperatorStore};
 pub use replica::Database;

@@ -22,6 +22,8 @@ pub enum Kind {
     Source,
     /// Event names with a topic of their own.
     Topic,
+    /// The lane of an account.
+    Lane,
 }
 
 impl Kind {
@@ -30,6 +32,7 @@ impl Kind {
         match self {
             Self::Source => "source",
             Self::Topic => "topic",
+            Self::Lane => "lane",
         }
     }
 }

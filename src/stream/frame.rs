@@ -1,5 +1,5 @@
 //! What goes to a client. Invariant: one JSON text for SSE and WebSocket; of an event it is the logged record itself, with the
-//! kind and the id of the frame in front.
+//! kind and the id of the frame and the lane it came by in front.
 
 use std::borrow::Cow;
 
@@ -97,9 +97,10 @@ pub struct Frame {
 }
 
 impl Frame {
-    pub(super) fn event(id: String, record: &[u8]) -> Option<Self> {
+    pub(super) fn event(id: String, lane: Lane, record: &[u8]) -> Option<Self> {
         let members = std::str::from_utf8(record.strip_prefix(b"{")?).ok()?;
-        Some(Self { text: format!("{{\"type\":\"event\",\"id\":\"{id}\",{members}"), kind: Kind::Event, id })
+        let text = format!("{{\"type\":\"event\",\"id\":\"{id}\",\"lane\":\"{lane}\",{members}");
+        Some(Self { text, kind: Kind::Event, id })
     }
 
     pub(super) fn heartbeat(id: String) -> Self {
@@ -160,7 +161,7 @@ mod tests {
     #[test]
     fn frames_are_json_with_their_kind_and_id() {
         let frames = [
-            Frame::event("i".into(), br#"{"event_id":"e"}"#).expect("frame"),
+            Frame::event("i".into(), Lane::Bulk, br#"{"event_id":"e"}"#).expect("frame"),
             Frame::heartbeat("i".into()),
             Frame::gap("i".into(), "h", Some(3)),
             Frame::gap("i".into(), "h", None),
@@ -170,7 +171,7 @@ mod tests {
             let read: serde_json::Value = serde_json::from_str(&frame.text).expect("JSON");
             assert_eq!((read["type"].as_str(), read["id"].as_str()), (Some(frame.kind.word()), Some("i")));
         }
-        assert!(frames[0].text.ends_with(r#""event_id":"e"}"#));
-        assert!(Frame::event("i".into(), b"[]").is_none());
+        assert!(frames[0].text.ends_with(r#","lane":"bulk","event_id":"e"}"#));
+        assert!(Frame::event("i".into(), Lane::Standard, b"[]").is_none());
     }
 }

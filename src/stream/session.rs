@@ -15,6 +15,7 @@ use super::position::Position;
 use super::tail::{Entry, Tail};
 use super::watcher::Watcher;
 use crate::config::KafkaConfig;
+use crate::domain::lane::Lane;
 use crate::domain::partitioner::Topics;
 use crate::domain::receipt::ReceiptSealer;
 use crate::kafka::{Follower, Partition};
@@ -106,7 +107,8 @@ impl Session {
                 Next::Event(Some(passing)) => {
                     self.watcher.taken(&passing);
                     self.position.advance(&passing.partition, passing.offset + 1);
-                    if let Some(frame) = Frame::event(self.id(), &passing.record) {
+                    let lane = Lane::of_topic(&passing.partition.topic);
+                    if let Some(frame) = Frame::event(self.id(), lane, &passing.record) {
                         return Some(frame);
                     }
                 }

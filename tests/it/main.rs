@@ -6,6 +6,7 @@ mod stores;
 
 mod dead_letters;
 mod door;
+mod fairness;
 mod hostile;
 mod limits;
 mod logs;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use weir::app::Roles;
+use weir::domain::lane::Lane;
 use weir::kafka::{Consumer, ConsumerEvent, Partition};
 
 use crate::harness::{PATIENCE, TestApp};
@@ -36,7 +37,7 @@ async fn two_workers_get_half_of_each_lane() {
     let kafka = &app.config().kafka;
     let mut consumers = [0, 1].map(|_| Consumer::start(kafka, &[]).expect("consumer"));
     let mut held: Held = Held::default();
-    let bulk = kafka.bulk_topic();
+    let bulk = Lane::Bulk.topic(&kafka.kafka_topic);
     let half = BTreeMap::from([(kafka.kafka_topic.as_str(), 2), (bulk.as_str(), 2)]);
 
     let divided = async {

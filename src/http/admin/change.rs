@@ -6,6 +6,7 @@ use poem::http::HeaderValue;
 use super::super::caller::Caller;
 use super::super::problem::{Code, Problem};
 use super::super::refusal::invalid_parameter;
+use crate::domain::id::AccountId;
 use crate::operators::{Author, Change, Changed, Document, Kind, MAX_DOCUMENTS, is_name};
 
 /// Most characters of a reason.
@@ -42,6 +43,14 @@ pub(in crate::http) fn name_of(parameter: &'static str, name: String) -> Result<
         parameter,
         "must be 1 to 64 of a-z, 0-9, - and _, and begin with a letter or digit".into(),
     ))
+}
+
+/// The account of a path.
+///
+/// # Errors
+/// The problem of an id that no account can have.
+pub(in crate::http) fn account_of(account_id: &str) -> Result<AccountId, Problem> {
+    AccountId::new(account_id).map_err(|error| invalid_parameter("path", "account_id", error.to_string()))
 }
 
 /// Who changes something, with a reason.
@@ -90,6 +99,7 @@ pub(in crate::http) fn missing(kind: Kind) -> Problem {
     let detail = match kind {
         Kind::Source => "there is no source of this name",
         Kind::Topic => "there is no topic class of this name",
+        Kind::Lane => "no lane is chosen for this account",
     };
     Problem::new(Code::NotFound, detail)
 }

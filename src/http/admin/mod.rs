@@ -6,6 +6,6 @@ mod change;
 mod form;
 mod operator;
 
-pub(super) use change::{Etag, author, change, missing, name_of};
+pub(super) use change::{Etag, account_of, author, change, missing, name_of};
 pub(super) use form::Form;
 pub(super) use operator::Operator;

@@ -19,6 +19,7 @@ use super::super::stored_wait::{Wait, all_stored};
 use super::super::text::Time;
 use super::Group;
 use crate::domain::id::EventId;
+use crate::domain::lane::Lane;
 use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
 use crate::ingest::{Call, Form, Item, Layout};
@@ -183,6 +184,7 @@ async fn single(
     let item = caller.components.ingest.single(&call, form, &bytes).await.map_err(Problem::from)?;
     match item {
         Item { outcome: Outcome::Accepted, event_id: Some(event_id), receipt: Some(receipt), .. } => {
+            caller.context.went_by(Lane::of_topic(&receipt.topic));
             let reply = Reply(AcceptedBody {
                 status: ItemStatus::Accepted,
                 receipt: seal(&caller).of(&receipt, &event_id),
@@ -244,6 +246,9 @@ pub(super) async fn answer(
 ) -> Result<Batch, Problem> {
     let accepted = |item: &Item| item.event_id.clone().filter(|_| item.outcome == Outcome::Accepted);
     let ids: Vec<EventId> = if wait.is_some() { items.iter().filter_map(accepted).collect() } else { Vec::new() };
+    if let Some(last) = items.iter().rev().find_map(|item| item.receipt.as_ref()) {
+        caller.context.went_by(Lane::of_topic(&last.topic));
+    }
     if items.iter().any(|item| matches!(item.outcome, Outcome::Failed(_))) {
         caller.context.fall_short();
     }

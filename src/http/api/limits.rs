@@ -3,7 +3,7 @@
 use poem_openapi::{Enum, Object, OpenApi};
 use serde::Serialize;
 
-use super::super::answer::Reply;
+use super::super::answer::{LaneBody, Reply};
 use super::super::caller::{AnyScope, Caller};
 use super::super::failure::{Failure, Read};
 use super::Group;
@@ -57,6 +57,8 @@ struct PolicyBody {
 struct LimitsBody {
     /// Policies that are not off
     policies: Vec<PolicyBody>,
+    /// Lane of your next event, at the instance that answers
+    lane: LaneBody,
 }
 
 #[OpenApi(tag = "Group::Limits")]
@@ -68,7 +70,8 @@ impl LimitsApi {
     async fn limits(&self, caller: Caller<AnyScope>) -> Result<Reply<LimitsBody>, Failure<Read>> {
         let view = caller.components.limiter.view(&caller.tenant.account_id).await;
         let policies = view.policies.into_iter().map(PolicyBody::from).collect();
-        Ok(Reply(LimitsBody { policies }))
+        let lane = caller.components.lanes.of(&caller.tenant.account_id).into();
+        Ok(Reply(LimitsBody { policies, lane }))
     }
 }
 

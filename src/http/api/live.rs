@@ -14,7 +14,7 @@ pub(in super::super) struct LiveApi;
 /// A stream.
 #[derive(ApiResponse)]
 enum Live {
-    /// Frames, until the stream ends: of an event, the event with `type` and `id` in front; `heartbeat`, `gap` and `end` besides
+    /// Frames, until the stream ends: of an event, the event with `type`, `id` and `lane` in front; `heartbeat`, `gap` and `end` besides
     #[oai(status = 200)]
     Frames(Frames),
 }

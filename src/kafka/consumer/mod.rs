@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::KafkaConfig;
+use crate::domain::lane::Lane;
 
 pub(super) use convert::polled;
 pub use event::{ConsumerEvent, End, Partition, Revocation, Stored};
@@ -50,11 +51,10 @@ pub struct Consumer {
 pub struct ConsumerHandle {
     standard: std_mpsc::Sender<Command>,
     bulk: std_mpsc::Sender<Command>,
-    bulk_topic: Arc<str>,
 }
 
 impl Consumer {
-    /// Joins the groups and starts polling the event topic, those of classes, its bulk lane and `extra` topics (exact names). Each lane has a
+    /// Joins the groups and starts polling the event topic, those of classes, their bulk lanes and `extra` topics (exact names). Each lane has a
     /// group and a thread of its own: the sticky assignor evens out how many partitions a member has and not of which topic,
     /// so in one group two workers would divide the work into all of the standard lane and an idle bulk lane.
     ///
@@ -63,14 +63,11 @@ impl Consumer {
     pub fn start(config: &KafkaConfig, extra: &[String]) -> Result<Self, ConsumerError> {
         super::metrics::announce_consumer();
         let (events_in, events) = mpsc::channel(CHANNEL_BATCHES);
-        let bulk_topic = config.bulk_topic();
         let bulk_config = KafkaConfig { kafka_group: config.bulk_group(), ..config.clone() };
-        let own = subscription(std::iter::once(config.kafka_topic.as_str()).chain(extra.iter().map(String::as_str)));
-        let classes = format!("^{}[a-z0-9_-]+$", escape(&config.class_topic("")));
-        let own = own.iter().cloned().chain([classes]).collect();
-        let standard = start_lane(config, own, events_in.clone())?;
-        let bulk = start_lane(&bulk_config, subscription(std::iter::once(bulk_topic.as_str())), events_in)?;
-        Ok(Self { events, handle: ConsumerHandle { standard, bulk, bulk_topic: bulk_topic.into() } })
+        let standard =
+            start_lane(config, (Lane::Standard, subscription(config, Lane::Standard, extra)), events_in.clone())?;
+        let bulk = start_lane(&bulk_config, (Lane::Bulk, subscription(config, Lane::Bulk, &[])), events_in)?;
+        Ok(Self { events, handle: ConsumerHandle { standard, bulk } })
     }
 
     /// The next batch or change of partitions; `None` once the threads have ended after [`ConsumerHandle::stop`].
@@ -86,11 +83,11 @@ impl Consumer {
 
 fn start_lane(
     config: &KafkaConfig,
-    topics: Arc<[String]>,
+    (lane, topics): (Lane, Arc<[String]>),
     events: mpsc::Sender<ConsumerEvent>,
 ) -> Result<std_mpsc::Sender<Command>, ConsumerError> {
     let (commands, commands_out) = std_mpsc::channel();
-    run::start(config, topics, events, commands_out)?;
+    run::start(config, (lane, topics), events, commands_out)?;
     Ok(commands)
 }
 
@@ -144,7 +141,8 @@ impl ConsumerHandle {
 
     /// Gives each lane's thread its part of the list; a lane without a part is left alone.
     fn divide<T>(&self, all: Vec<T>, topic: impl Fn(&T) -> &str, mut command: impl FnMut(Vec<T>) -> Command) {
-        let (bulk, standard): (Vec<T>, Vec<T>) = all.into_iter().partition(|one| topic(one) == &*self.bulk_topic);
+        let (bulk, standard): (Vec<T>, Vec<T>) =
+            all.into_iter().partition(|one| Lane::of_topic(topic(one)) == Lane::Bulk);
         for (lane, part) in [(&self.standard, standard), (&self.bulk, bulk)] {
             if !part.is_empty() {
                 send(lane, command(part));
@@ -159,9 +157,13 @@ fn send(lane: &std_mpsc::Sender<Command>, command: Command) {
     }
 }
 
-/// What to subscribe to: librdkafka takes a leading `^` as a regular expression, so that topics made later are found.
-fn subscription<'a>(topics: impl Iterator<Item = &'a str>) -> Arc<[String]> {
-    topics.map(|topic| format!("^{}$", escape(topic))).collect()
+/// What to subscribe to: librdkafka takes a leading `^` as a regular expression, so that topics made later are found. The name of
+/// a class holds no dot, so no expression takes the topics of the other lane.
+fn subscription(config: &KafkaConfig, lane: Lane, extra: &[String]) -> Arc<[String]> {
+    let exact = |topic: &str| format!("^{}$", escape(topic));
+    let classes = format!("^{}[a-z0-9_-]+{}$", escape(&config.class_topic("")), escape(&lane.topic("")));
+    let own = [exact(&lane.topic(&config.kafka_topic)), classes];
+    own.into_iter().chain(extra.iter().map(|topic| exact(topic))).collect()
 }
 
 /// Topic names hold letters, digits, `.`, `_` and `-`; only the dot means something in a regular expression.
@@ -175,6 +177,11 @@ mod tests {
 
     #[test]
     fn a_topic_is_matched_by_its_whole_name() {
-        assert_eq!(*subscription(["weir.events-a_1"].into_iter()), ["^weir\\.events-a_1$"]);
+        let mut config = crate::config::Config::from_env().expect("defaults").kafka;
+        config.kafka_topic = "weir.events-a_1".into();
+        let standard = subscription(&config, Lane::Standard, &["more".to_owned()]);
+        assert_eq!(*standard, ["^weir\\.events-a_1$", "^weir\\.events-a_1\\.class\\.[a-z0-9_-]+$", "^more$"]);
+        let bulk = subscription(&config, Lane::Bulk, &[]);
+        assert_eq!(*bulk, ["^weir\\.events-a_1\\.bulk$", "^weir\\.events-a_1\\.class\\.[a-z0-9_-]+\\.bulk$"]);
     }
 }

@@ -12,6 +12,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::sync::mpsc;
 
 use crate::config::KafkaConfig;
+use crate::domain::lane::Lane;
 use crate::kafka::metrics::{self, ConsumerFault};
 use crate::kafka::settings;
 
@@ -35,6 +36,7 @@ const RESTART: Duration = Duration::from_secs(1);
 
 struct Loop {
     config: KafkaConfig,
+    lane: Lane,
     topics: Arc<[String]>,
     desk: Arc<Mutex<Desk>>,
     /// Since when the channel has been full.
@@ -52,12 +54,13 @@ enum End {
 
 pub(super) fn start(
     config: &KafkaConfig,
-    topics: Arc<[String]>,
+    (lane, topics): (Lane, Arc<[String]>),
     events: mpsc::Sender<ConsumerEvent>,
     commands: std_mpsc::Receiver<Command>,
 ) -> Result<(), ConsumerError> {
     let desk = Arc::new(Mutex::new(Desk::new(events, commands)));
-    let mut polling = Loop { config: config.clone(), topics, desk, full_since: None, paused: false, in_error: false };
+    let config = config.clone();
+    let mut polling = Loop { config, lane, topics, desk, full_since: None, paused: false, in_error: false };
     let first = polling.join_group()?;
     std::thread::Builder::new()
         .name("weir-consumer".to_owned())
@@ -177,7 +180,7 @@ impl Loop {
             tracing::warn!(%error, paused, "fetching cannot be paused or resumed");
         }
         self.paused = paused;
-        metrics::paused(paused);
+        metrics::paused(self.lane, paused);
     }
 
     fn without_held(&self, all: &TopicPartitionList) -> TopicPartitionList {

@@ -1,10 +1,12 @@
 //! What operators do. Invariant: every operation here needs an [`Operator`](super::super::admin::Operator).
 
+mod lanes;
 mod sources;
 mod topics;
 
 use poem_openapi::ApiResponse;
 
+pub(in crate::http) use lanes::LanesAdminApi;
 pub(in crate::http) use sources::SourcesAdminApi;
 pub(in crate::http) use topics::TopicsAdminApi;
 

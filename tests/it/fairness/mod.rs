@@ -1,0 +1,4 @@
+//! Large accounts beside small ones, on the whole path. Invariant: every scene asserts the numbers of the others, not only those of
+//! the large one.
+
+mod lanes;
