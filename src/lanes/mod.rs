@@ -118,7 +118,7 @@ impl Lanes {
         let records = u64::try_from(records).unwrap_or(u64::MAX);
         let before = self.count(account, |track| track.under_way += records);
         let lane = self.pin(account).or(before).unwrap_or(Lane::Standard);
-        Publishing::new(self.clone(), account.clone(), (before.is_some(), records), lane)
+        Publishing::new(self.clone(), account.clone(), before.map(|_| records), lane)
     }
 
     /// The bound is divided among so many instances from now on.

@@ -14,15 +14,13 @@ pub struct Publishing {
     lanes: Lanes,
     account: AccountId,
     lane: Lane,
-    /// Whether the account is counted, and records counted as under way.
-    counted: (bool, u64),
-    /// Records of which nobody knows whether and where the log has them.
-    unseen: u64,
+    /// Records counted as under way; `None` where the account is not counted, or no longer.
+    under_way: Option<u64>,
 }
 
 impl Publishing {
-    pub(super) fn new(lanes: Lanes, account: AccountId, counted: (bool, u64), lane: Lane) -> Self {
-        Self { lanes, account, lane, counted, unseen: counted.1 }
+    pub(super) fn new(lanes: Lanes, account: AccountId, under_way: Option<u64>, lane: Lane) -> Self {
+        Self { lanes, account, lane, under_way }
     }
 
     /// The lane that the records take.
@@ -32,26 +30,29 @@ impl Publishing {
 
     /// The log has answered: it has the records of these receipts, and of so many more nobody knows.
     pub fn ended<'r>(mut self, receipts: impl Iterator<Item = &'r Receipt>, unknown: usize) {
-        self.unseen = u64::try_from(unknown).unwrap_or(u64::MAX);
-        if self.counted.0 {
-            self.lanes.count(&self.account, |track| receipts.for_each(|receipt| track.backlog.add(receipt)));
-        }
+        self.end(receipts, u64::try_from(unknown).unwrap_or(u64::MAX));
     }
 
     /// The records were not handed over.
     pub fn not_sent(self) {
         self.ended(std::iter::empty(), 0);
     }
+
+    /// In one step, so that no record counts twice in between.
+    fn end<'r>(&mut self, receipts: impl Iterator<Item = &'r Receipt>, unseen: u64) {
+        let Some(under_way) = self.under_way.take() else { return };
+        self.lanes.count(&self.account, |track| {
+            track.under_way -= under_way;
+            receipts.for_each(|receipt| track.backlog.add(receipt));
+            if unseen > 0 {
+                track.backlog.add_unseen(unseen, Timestamp::now(), Instant::now());
+            }
+        });
+    }
 }
 
 impl Drop for Publishing {
     fn drop(&mut self) {
-        let (unseen, (true, under_way)) = (self.unseen, self.counted) else { return };
-        self.lanes.count(&self.account, |track| {
-            if unseen > 0 {
-                track.backlog.add_unseen(unseen, Timestamp::now(), Instant::now());
-            }
-            track.under_way -= under_way;
-        });
+        self.end(std::iter::empty(), self.under_way.unwrap_or(0));
     }
 }
