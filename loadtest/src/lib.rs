@@ -9,17 +9,21 @@
 //! | [`stack`] | private engines with the service on top, or what `make up` runs |
 //! | [`chaos`] | breaks things under load and asks the auditor |
 //! | [`bench`] | cost per event, arms side by side |
+//! | [`ceilings`] | the least that could do the same |
+//! | [`ratios`] | the table of `make bench` |
 //! | [`reads`] | questions about a very large account, and beside writes |
 //! | [`cpu`] | processor time by component |
 //! | [`cli`] | the command line over all of it |
 
 pub mod audit;
 pub mod bench;
+pub mod ceilings;
 pub mod chaos;
 pub mod cli;
 pub mod cpu;
 pub mod generate;
 pub mod journal;
+pub mod ratios;
 pub mod reads;
 pub mod scratch;
 pub mod stack;

@@ -64,6 +64,17 @@ pub struct Measured {
     pub rate: Spread,
     /// µs of processor time an event by component.
     pub micros_per_event: BTreeMap<String, Spread>,
+    /// What the figures are made of, in order.
+    #[serde(skip)]
+    pub rounds: Vec<Sample>,
+}
+
+impl Sample {
+    /// µs of processor time an event of some components together.
+    pub fn micros(&self, components: &[&str]) -> f64 {
+        let used: u64 = components.iter().filter_map(|name| self.cpu.get(*name)).sum();
+        used as f64 / self.events.max(1) as f64
+    }
 }
 
 impl Measured {
@@ -79,6 +90,7 @@ impl Measured {
             arm: arm.to_owned(),
             rate: Spread::of(samples.iter().map(|sample| sample.events as f64 / sample.seconds).collect()),
             micros_per_event: components.into_iter().map(|name| (name.clone(), each(name))).collect(),
+            rounds: samples.to_vec(),
         }
     }
 

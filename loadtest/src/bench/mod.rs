@@ -7,6 +7,6 @@ mod ingest;
 mod observed;
 
 pub use arm::{Arm, Measured, Sample, Spread, interleave};
-pub use drain::Drain;
+pub use drain::{Drain, empty_backlog};
 pub use ingest::Ingest;
 pub use observed::{Observed, Ratio};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::bench::{Drain, Ingest, Measured, Observed, Ratio, Spread, interleave};
+use crate::bench::{Drain, Ingest, Measured, Observed, Ratio, Spread, empty_backlog, interleave};
 use crate::say;
 use crate::stack::{Stack, weir_binary};
 
@@ -50,7 +50,7 @@ enum What {
     All,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
         None => Err("NAME=VALUE is needed".to_owned()),
@@ -104,22 +104,6 @@ impl BenchArgs {
         super::write_json(&self.json, &measured)?;
         Ok(true)
     }
-}
-
-/// Lets the worker store what the door's arms left in the topic, so that a round of `drain` finds its own events alone.
-fn empty_backlog(stack: &Stack) -> anyhow::Result<()> {
-    stack.worker.start()?;
-    stack.worker.wait_ready()?;
-    let mut last = (stack.stored()?, std::time::Instant::now());
-    weir_local::poll(Duration::from_secs(900), || {
-        let stored = stack.stored().unwrap_or(last.0);
-        if stored != last.0 {
-            last = (stored, std::time::Instant::now());
-        }
-        // Longer than a group takes to hand out its partitions.
-        (last.1.elapsed() > Duration::from_secs(15)).then_some(())
-    });
-    stack.worker.stop()
 }
 
 fn print(measured: &Measured) {

@@ -3,10 +3,12 @@
 
 mod audit;
 mod bench;
+mod ceiling;
 mod chaos;
 mod clients;
 mod load;
 mod load_test;
+mod ratios;
 mod reads;
 
 use std::path::Path;
@@ -37,6 +39,11 @@ enum Command {
     Chaos(chaos::Chaos),
     /// Measure processor time per event, on private engines
     Bench(bench::BenchArgs),
+    /// The table of ratios: every arm beside its ceiling, in turns, on private engines
+    Ratios(ratios::RatiosArgs),
+    /// One of the ceilings, as a process of its own
+    #[command(hide = true, subcommand)]
+    Ceiling(ceiling::Ceiling),
     /// What questions cost beside an account of ten million events, on a private stack
     Reads(reads::ReadsArgs),
     /// Live streams read by curl, Chromium and Node across restarts of the API
@@ -51,6 +58,8 @@ pub fn run() -> ExitCode {
         Command::Audit(args) => args.run(),
         Command::Chaos(args) => args.run(),
         Command::Bench(args) => args.run(),
+        Command::Ratios(args) => args.run(),
+        Command::Ceiling(args) => args.run(),
         Command::Reads(args) => args.run(),
         Command::Clients(args) => args.run(),
     };

@@ -28,6 +28,7 @@ use weir::domain::time::Timestamp;
 pub use accounts::{Accounts, Mix, scramble};
 pub use client::{Answer, Client, Lost};
 pub use pace::{Pace, Profile, Schedule};
+pub use payload::event_text;
 pub use report::Report;
 pub use tally::{Latency, Outcomes, Percentiles, Tally};
 pub use token::{Key, Signer};

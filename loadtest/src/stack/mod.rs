@@ -108,6 +108,14 @@ impl Stack {
         sum.trim().parse().with_context(|| format!("the number of stored events: {sum:?}"))
     }
 
+    /// A place for further processes beside the service.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn layout(&self, name: &str) -> anyhow::Result<Layout> {
+        Ok(Layout::new(&self.dir.path().join(name))?)
+    }
+
     /// A file in the stack's directory.
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

@@ -1,0 +1,10 @@
+//! The table of `make bench`: what Weir costs beside its ceilings. Steps: one stack → arms in turns → [`table`]. A group of
+//! ratios that share a stack is a file here. Invariant: both arms of a ratio ran in the same rounds of the same run.
+
+mod core;
+mod machine;
+mod table;
+
+pub use core::{Core, Lengths};
+pub use machine::Machine;
+pub use table::{Entry, Goal, Table};
