@@ -11,7 +11,7 @@ SCOPE ?= events:write events:read metrics:read
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status health ready token test-event test-metrics load-test \
-        test test-clients lint contract fmt clean docker-up docker-down bootstrap build
+        test bench test-clients lint contract fmt clean docker-up docker-down bootstrap build
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -43,6 +43,10 @@ test-metrics: $(LOCAL) ## count the demo account's signups of the last hour, by 
 load-test: $(LOCAL) ## ramp up the load and write loadtest/results.json (needs `make up`)
 	@test -f .weir/env || { echo "run make up first" >&2; exit 1; }
 	@. ./.weir/env && $(CARGO) run -q -p loadtest -- load-test
+
+bench: bootstrap ## every figure beside its ceiling, on private engines; writes loadtest/results/ratios.json (release build)
+	@$(CARGO) build --release --workspace --bins
+	@$(TARGET:debug=release)/loadtest ratios --json loadtest/results/ratios.json
 
 test-clients: build ## read live streams by curl, Chromium and Node across restarts; writes loadtest/results/clients.json
 	@sh loadtest/clients/install.sh
