@@ -37,6 +37,7 @@ pub mod lanes;
 pub mod limit;
 pub mod operators;
 pub mod query;
+pub mod quotas;
 pub mod slo;
 pub mod sources;
 pub mod store;

@@ -12,7 +12,7 @@ const MAX_LINES: usize = 400;
 const MAX_MEDIAN: usize = 150;
 
 /// Left may import right; everyone but `domain` may also import [`BASE`]. `*` is everything.
-const IMPORTS: [(&str, &[&str]); 24] = [
+const IMPORTS: [(&str, &[&str]); 25] = [
     ("main", &["app", "cli"]),
     // The one-off commands (token, migrate, openapi, dead-letters) call one station each.
     ("cli", &["app", "auth", "dlq", "http", "kafka", "slo", "store"]),
@@ -27,6 +27,7 @@ const IMPORTS: [(&str, &[&str]); 24] = [
             "limit",
             "operators",
             "query",
+            "quotas",
             "sources",
             "topics",
             "stream",
@@ -38,6 +39,7 @@ const IMPORTS: [(&str, &[&str]); 24] = [
     ("lanes", &["operators", "store"]),
     ("idempotency", &["cache"]),
     ("operators", &["store"]),
+    ("quotas", &["operators", "limit", "store", "cache"]),
     ("sources", &["operators", "codec"]),
     ("topics", &["operators", "kafka"]),
     ("worker", &["codec", "kafka", "store", "cache", "dlq"]),

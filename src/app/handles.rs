@@ -21,9 +21,10 @@ use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
 use crate::kafka::{Consumer, Producer};
 use crate::lanes::{self, History, Lanes};
-use crate::limit::{Limiter, Quotas};
+use crate::limit::Limiter;
 use crate::operators::Operators;
 use crate::query::Queries;
+use crate::quotas::QuotaDesk;
 use crate::slo::visibility::Measured;
 use crate::sources::Sources;
 use crate::store::{ApiStore, EventSink, LaneStore, WorkerStore};
@@ -33,6 +34,7 @@ use crate::topics::TopicClasses;
 use crate::worker::{self, Keeper, Tally, Worker};
 
 use super::alarm::Alarm;
+use super::quotas::Followed;
 use super::sli::Sli;
 use super::{Roles, Running, background as beside};
 
@@ -41,6 +43,7 @@ pub(super) struct Handles {
     pub(super) producer: Arc<Producer>,
     api: Option<Api>,
     worker: Option<WorkerStore>,
+    quotas: Followed,
     sli: Sli,
 }
 
@@ -57,6 +60,7 @@ struct Api {
     limiter: Limiter,
     lanes: Lanes,
     lane_store: LaneStore,
+    quota_desk: QuotaDesk,
 }
 
 impl Handles {
@@ -73,9 +77,10 @@ impl Handles {
             let producer = Arc::clone(&probed);
             Box::pin(async move { producer.probe().await.map_err(|error| error.to_string()) })
         });
+        let quotas = Followed::open(config, roles, tasks, background).await?;
         let api = match roles.api {
             true => {
-                let api = Api::open(config, &health, tasks, background).await?;
+                let api = Api::open(config, &health, &quotas, (tasks, background)).await?;
                 let changed = Arc::new(Notify::new());
                 let until = (tasks, background);
                 beside::learn_topics(until, &producer, api.topics.clone(), Arc::clone(&changed));
@@ -90,7 +95,7 @@ impl Handles {
             false => None,
         };
         let sli = Sli::open(config, roles, tasks, background)?;
-        Ok(Self { health, producer, api, worker, sli })
+        Ok(Self { health, producer, api, worker, quotas, sli })
     }
 
     /// What the door stands on, where this process has one.
@@ -104,6 +109,7 @@ impl Handles {
             limiter: api.limiter.clone(),
             lanes: api.lanes.clone(),
             lane_history: History::new(api.lane_store.clone()),
+            quotas: api.quota_desk.clone(),
             ingest: Arc::new(ingest),
             repeats: Repeats::new(api.cache.clone(), config.http.request_deadline()),
             queries: Arc::new(Queries::new(api.store.clone(), api.cache.clone(), api.receipts.clone(), &config.query)),
@@ -133,7 +139,8 @@ impl Handles {
             Some(recorder) => Arc::new(Measured::new(Arc::new(store.clone()), recorder.clone())),
             None => Arc::new(store.clone()),
         };
-        let mut worker = Worker::new(&config.worker, &config.database, consumer, sink, dead);
+        let mut worker =
+            Worker::new(&config.worker, &config.database, consumer, sink, dead).weighing(self.quotas.weights());
         let keeper = Arc::new(Keeper::new(store, config.worker.worker_sketch_events));
         worker = worker.sketching(Arc::clone(&keeper));
         if let Some(tracer) = &self.sli.tracer {
@@ -164,6 +171,7 @@ impl Handles {
         if let Some(worker) = self.worker {
             worker.close().await;
         }
+        self.quotas.store.close().await;
         self.sli.store.close().await;
     }
 }
@@ -172,8 +180,8 @@ impl Api {
     async fn open(
         config: &Config,
         health: &Health,
-        tasks: &TaskTracker,
-        background: &CancellationToken,
+        quotas: &Followed,
+        (tasks, background): (&TaskTracker, &CancellationToken),
     ) -> anyhow::Result<Self> {
         let auth = Auth::start(&config.auth, tasks, background).await.context("tokens cannot be verified")?;
         let topics = Topics::new(&config.kafka.kafka_topic);
@@ -199,8 +207,9 @@ impl Api {
         let routes = Routes::new(&config.kafka.kafka_topic);
         let receipts = sealer(&config.receipts);
         let windows = Windows::open(&config.redis).context("REDIS_URL")?;
-        let quotas = Arc::new(Quotas::new(config.limit.default_quota()));
-        let limiter = Limiter::start(&config.limit, Some(windows), quotas, tasks, background.clone());
+        let limiter =
+            Limiter::start(&config.limit, Some(windows), Arc::clone(&quotas.quotas), tasks, background.clone());
+        let quota_desk = QuotaDesk::new(quotas.store.clone(), Arc::clone(&quotas.quotas), cache.clone());
         let lanes = Lanes::start(&config.lanes, &operators, &config.operators, (tasks, background));
         let lane_store =
             LaneStore::open(&config.database).map_err(anyhow::Error::from_boxed).context("DATABASE_URL")?;
@@ -220,6 +229,7 @@ impl Api {
             limiter,
             lanes,
             lane_store,
+            quota_desk,
         })
     }
 }

@@ -5,6 +5,7 @@ mod alarm;
 mod background;
 mod handles;
 mod listen;
+mod quotas;
 mod roles;
 mod sli;
 mod stop;

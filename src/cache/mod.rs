@@ -2,6 +2,7 @@
 //! configured deadline nor sees an error: away is a miss, and for a short rest after a failure nobody even asks.
 
 pub mod answers;
+mod channel;
 mod counters;
 pub mod limiter;
 mod metrics;
@@ -19,6 +20,7 @@ use crate::config::RedisConfig;
 use crate::domain::id::AccountId;
 use crate::domain::time::Timestamp;
 pub use answers::Claim;
+pub use channel::Channel;
 use metrics::Ended;
 
 pub use counters::{MAX_NAMES, Minutes, Names, REST};

@@ -13,7 +13,7 @@ const MIN_KEY: usize = 32;
 /// Watching what operators decide, and sealing the secrets among it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct OperatorConfig {
-    /// Milliseconds between looks at whether operators have changed a source or a topic
+    /// Milliseconds between looks at whether operators have changed a source, a topic or a quota
     #[arg(long, env = "WEIR_OPERATOR_POLL_MS", default_value_t = 1_000, value_name = "MS")]
     pub operator_poll_ms: u64,
     /// At least 32 characters nobody can guess, the same on every instance: the secrets of sources are sealed with it before

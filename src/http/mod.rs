@@ -73,6 +73,7 @@ use crate::lanes::{History, Lanes};
 use crate::limit::Limiter;
 use crate::operators::Operators;
 use crate::query::Queries;
+use crate::quotas::QuotaDesk;
 use crate::slo::desk::Desk;
 use crate::sources::Sources;
 use crate::stream::Streams;
@@ -97,6 +98,8 @@ pub struct Components {
     pub lanes: Lanes,
     /// Which lanes they took.
     pub lane_history: History,
+    /// What operators let accounts do.
+    pub quotas: QuotaDesk,
     /// Events in.
     pub ingest: Arc<Ingest>,
     /// Answers by Idempotency-Key.

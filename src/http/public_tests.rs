@@ -86,7 +86,8 @@ async fn rig() -> Rig {
     let quotas = Arc::new(Quotas::new(config.limit.default_quota()));
     let components = Arc::new(Components {
         streams: Arc::new(streams),
-        limiter: Limiter::start(&config.limit, None, quotas, &tasks, stop.clone()),
+        limiter: Limiter::start(&config.limit, None, Arc::clone(&quotas), &tasks, stop.clone()),
+        quotas: quota_desk(&config, quotas),
         desk: desk(&config),
         status_page: true,
         sli: None,
@@ -125,6 +126,12 @@ fn desk(config: &Config) -> crate::slo::desk::Desk {
     let url = config.database.database_url.clone().expect("url");
     let store = crate::store::SliStore::open(&url, &config.database).expect("store");
     crate::slo::desk::Desk::new(store, crate::slo::objectives::Objectives::load(None).expect("sound"), None)
+}
+
+fn quota_desk(config: &Config, quotas: Arc<Quotas>) -> crate::quotas::QuotaDesk {
+    let url = config.database.database_url.clone().expect("url");
+    let store = crate::store::QuotaStore::open(&url, &config.database).expect("store");
+    crate::quotas::QuotaDesk::new(store, quotas, Cache::open(&config.redis).expect("cache"))
 }
 
 async fn bind() -> TcpListener {

@@ -117,6 +117,11 @@ pub(super) fn shadowed(ask: &Ask, answer: &Answer) {
     }
 }
 
+/// Files a request that a cap in shadow mode would have refused.
+pub(super) fn shadowed_request() {
+    SHADOWED.with_label_values(&[Policy::Concurrent.name()]).inc();
+}
+
 /// Files a request that met a full resource.
 pub(super) fn full(resource: Resource, own: bool) {
     FULL.with_label_values(&[resource.name(), if own { "account" } else { "all" }]).inc();

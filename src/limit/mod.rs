@@ -196,7 +196,13 @@ impl Shared {
         let quota = account.plan.load().quota;
         let own_cap = if quota.concurrent.mode == QuotaMode::Enforce { quota.concurrent.limit } else { i64::MAX };
         match self.pools.take(Resource::Requests, &account.slots, 1, (own_cap, quota.weight)) {
-            Ok(slot) => Ok(Pass::new(Arc::clone(self), account, slot)),
+            Ok(slot) => {
+                let shadow = quota.concurrent.mode == QuotaMode::Shadow;
+                if shadow && account.slots.used(Resource::Requests) > quota.concurrent.limit {
+                    metrics::shadowed_request();
+                }
+                Ok(Pass::new(Arc::clone(self), account, slot))
+            }
             Err(Full::Own { used, cap }) => Err(closed(&account, Refusal::concurrent(cap, used + 1))),
             Err(Full::All) => Err(Closed::Busy),
         }

@@ -27,6 +27,11 @@ impl Quotas {
         Self { default, stored: ArcSwap::from_pointee(HashMap::new()), revision: AtomicU64::new(0) }
     }
 
+    /// The quota of an account for which nothing is stored.
+    pub fn default_quota(&self) -> Quota {
+        self.default
+    }
+
     /// Replaces all stored quotas at once.
     pub fn publish(&self, stored: HashMap<AccountId, StoredQuota>) {
         self.stored.store(Arc::new(stored));

@@ -10,6 +10,7 @@
 //! | choose the primary or a replica | `replica` |
 //! | keep what operators decide (API) | [`operator_store`] |
 //! | tell the lanes what is stored, keep who moved (API) | `lanes` |
+//! | keep what accounts may do | `quotas/` |
 //! | sum up levels of service, keep incidents | `sli/` |
 //! | hold connections to their deadlines | `lease` |
 //! | say what a failure means | [`error`] |
@@ -23,6 +24,7 @@ mod metrics;
 pub mod migrate;
 pub mod operator_store;
 mod partitions;
+mod quotas;
 mod read;
 mod replica;
 mod sketch;
@@ -44,6 +46,10 @@ pub use error::{Cause, ReadError, WriteError};
 pub use lanes::{LaneStore, StoredPartition};
 pub use migrate::{MigrateError, migrate};
 pub use operator_store::{Author, Change, Changed, Document, Kind, MAX_DOCUMENTS, OperatorStore};
+pub use quotas::{
+    AuditFilter, AuditRow, Followed, MAX_OVERRIDES, MAX_QUOTAS, OverrideRow, QuotaAct, QuotaChange, QuotaChanged,
+    QuotaStore,
+};
 pub use replica::Database;
 pub use sli::{AccountSums, Flush, SliStore, Stretch, Whose};
 pub use worker_store::{Bucket, EventSink, Progress, SetAside, WorkerStore, Written};

@@ -122,6 +122,8 @@ macro_rules! operate {
     }};
 }
 
+pub(super) use operate;
+
 impl OperatorStore {
     /// Shares the connections of the API.
     pub fn of(store: &ApiStore) -> Self {

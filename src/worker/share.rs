@@ -67,9 +67,13 @@ impl<K> Default for Share<K> {
 }
 
 impl<K: Copy + Eq + Hash> Share<K> {
-    /// A strand that is not in the ring takes its place behind all others.
+    /// A strand that is not in the ring takes its place: before all others when a full batch cut its visit off, else behind them.
     pub fn join(&mut self, strand: K) {
-        self.ring.push_back(strand);
+        if self.saved.get(&strand).is_some_and(|saved| saved.cut) {
+            self.ring.push_front(strand);
+        } else {
+            self.ring.push_back(strand);
+        }
     }
 
     /// Whether nobody has anything to give.

@@ -15,6 +15,7 @@ mod path;
 mod process;
 mod prometheus;
 mod query;
+mod quotas;
 mod reads;
 mod repeats;
 mod scaling;

@@ -105,7 +105,7 @@ pub(in crate::http) fn missing(kind: Kind) -> Problem {
 }
 
 /// The problem with the ETag of what is there.
-fn moved(problem: Problem, version: i64) -> Problem {
+pub(in crate::http) fn moved(problem: Problem, version: i64) -> Problem {
     match HeaderValue::from_str(&Etag(version).header()) {
         Ok(value) => problem.with(poem::http::header::ETAG, value),
         Err(_) => problem,

@@ -1,7 +1,7 @@
 //! Limits. Invariant: an account sees its own only, and asking costs it nothing.
 
 use poem_openapi::{Enum, Object, OpenApi};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::answer::{LaneBody, Reply};
 use super::super::caller::{AnyScope, Caller};
@@ -14,10 +14,10 @@ use crate::limit::PolicyView;
 pub(in super::super) struct LimitsApi;
 
 /// What happens above a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize, Deserialize)]
 #[oai(rename = "PolicyMode", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
-enum ModeBody {
+pub(in super::super) enum ModeBody {
     /// What is over is refused
     Enforce,
     /// What is over is counted and let through
@@ -84,11 +84,27 @@ impl From<PolicyView> for PolicyBody {
             used: view.used,
             remaining: view.remaining,
             reset_seconds: view.reset_seconds,
-            mode: match view.mode {
-                Mode::Enforce => ModeBody::Enforce,
-                Mode::Shadow => ModeBody::Shadow,
-                Mode::Off => ModeBody::Off,
-            },
+            mode: view.mode.into(),
+        }
+    }
+}
+
+impl From<Mode> for ModeBody {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Enforce => Self::Enforce,
+            Mode::Shadow => Self::Shadow,
+            Mode::Off => Self::Off,
+        }
+    }
+}
+
+impl From<ModeBody> for Mode {
+    fn from(mode: ModeBody) -> Self {
+        match mode {
+            ModeBody::Enforce => Self::Enforce,
+            ModeBody::Shadow => Self::Shadow,
+            ModeBody::Off => Self::Off,
         }
     }
 }

@@ -29,6 +29,9 @@ pub(super) type PublicApi = (
     admin::LanesAdminApi,
     admin::SourcesAdminApi,
     admin::TopicsAdminApi,
+    admin::QuotasAdminApi,
+    admin::OverridesAdminApi,
+    admin::AuditAdminApi,
     operations::OperationsApi,
 );
 
@@ -47,10 +50,14 @@ pub(super) fn public_api(health: crate::telemetry::health::Health) -> PublicApi 
         admin::LanesAdminApi,
         admin::SourcesAdminApi,
         admin::TopicsAdminApi,
+        admin::QuotasAdminApi,
+        admin::OverridesAdminApi,
+        admin::AuditAdminApi,
         operations::OperationsApi { health },
     )
 }
 
+pub(super) use limits::ModeBody;
 pub(super) use operations::{health_answer, ready_answer};
 
 /// Groups of the document.

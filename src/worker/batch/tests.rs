@@ -238,3 +238,22 @@ proptest! {
         prop_assert_eq!((batcher.waiting(), batcher.held()), (0, 0));
     }
 }
+
+#[test]
+fn weights_are_shares_of_batches_smaller_than_a_turn() {
+    let now = Instant::now();
+    let mut batcher = standard(limits(20), 1);
+    batcher.weigh(Weights::new(|account| if account.as_str() == "heavy" { 9 } else { 1 }));
+    for offset in 0..1_000 {
+        fill(&mut batcher, if offset % 2 == 0 { "heavy" } else { "light" }, 0, offset..offset + 1, now);
+    }
+    let (mut heavy, mut all) = (0, 0);
+    while all < 500 {
+        let parts = batcher.take(now, ROOM).expect("due");
+        let taken = accounts(&parts);
+        heavy += taken.iter().filter(|account| **account == "heavy").count();
+        all += taken.len();
+        parts.iter().for_each(|part| batcher.written(part));
+    }
+    assert!((430..=470).contains(&heavy), "{heavy} of {all}, nine to one");
+}

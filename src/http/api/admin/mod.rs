@@ -1,12 +1,18 @@
 //! What operators do. Invariant: every operation here needs an [`Operator`](super::super::admin::Operator).
 
+mod audit;
 mod lanes;
+mod overrides;
+mod quotas;
 mod sources;
 mod topics;
 
 use poem_openapi::ApiResponse;
 
+pub(in crate::http) use audit::AuditAdminApi;
 pub(in crate::http) use lanes::LanesAdminApi;
+pub(in crate::http) use overrides::OverridesAdminApi;
+pub(in crate::http) use quotas::QuotasAdminApi;
 pub(in crate::http) use sources::SourcesAdminApi;
 pub(in crate::http) use topics::TopicsAdminApi;
 

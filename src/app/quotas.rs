@@ -1,0 +1,49 @@
+//! What accounts may do, followed by every process that decides by it. Invariant: the first look comes before the first request, and
+//! nothing waits for Postgres longer than a moment.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Roles;
+use crate::cache::Channel;
+use crate::config::Config;
+use crate::domain::time::Timestamp;
+use crate::limit::Quotas;
+use crate::quotas::{CHANNEL, Follower};
+use crate::store::QuotaStore;
+use crate::worker::Weights;
+
+pub(super) struct Followed {
+    pub(super) store: QuotaStore,
+    pub(super) quotas: Arc<Quotas>,
+}
+
+impl Followed {
+    /// Looks once and goes on following.
+    pub(super) async fn open(
+        config: &Config,
+        roles: Roles,
+        tasks: &TaskTracker,
+        background: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let url = if roles.api { &config.database.database_url } else { &config.database.database_worker_url };
+        let url = url.as_ref().context("a database URL must be set")?;
+        let store = QuotaStore::open(url, &config.database).map_err(anyhow::Error::from_boxed)?;
+        let quotas = Arc::new(Quotas::new(config.limit.default_quota()));
+        let word = config.redis.redis_url.is_some();
+        let channel = word.then(|| Channel::open(&config.redis, CHANNEL)).transpose().context("REDIS_URL")?;
+        let mut follower = Follower::new(store.clone(), Arc::clone(&quotas));
+        follower.first().await;
+        tasks.spawn(follower.run(config.operators.poll(), channel, background.clone()));
+        Ok(Self { store, quotas })
+    }
+
+    /// How heavy accounts are when they share a worker.
+    pub(super) fn weights(&self) -> Weights {
+        let quotas = Arc::clone(&self.quotas);
+        Weights::new(move |account| u64::try_from(quotas.effective(account, Timestamp::now()).weight).unwrap_or(1))
+    }
+}
