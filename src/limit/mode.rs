@@ -46,13 +46,14 @@ impl Mode {
 
     /// Redis answered the tick's sign of life in time.
     pub(super) fn alive(&self) {
-        let mut streak = self.streak.lock();
-        streak.late = 0;
+        // Says nothing about the streak: a sign of life is cheap, and in time when charges are late.
         if !self.is_alone() {
             return;
         }
+        let mut streak = self.streak.lock();
         streak.good += 1;
         if streak.good >= GOOD {
+            streak.late = 0;
             self.switch(false);
             tracing::info!("limits are shared through Redis again");
         }
@@ -81,6 +82,16 @@ impl Mode {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn signs_of_life_do_not_hide_that_every_charge_is_late() {
+        let mode = Mode::new(false);
+        for _ in 0..2 {
+            mode.alive();
+            mode.failed(&WindowsError::Late(Duration::from_millis(5)));
+        }
+        assert!(mode.is_alone());
+    }
 
     #[test]
     fn one_late_answer_is_forgiven_and_coming_back_takes_several_good_ones() {

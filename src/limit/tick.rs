@@ -9,7 +9,7 @@ use tokio::sync::MutexGuard;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::limiter::Windows;
+use crate::cache::limiter::{PIPELINE, Windows};
 use crate::domain::id::AccountId;
 use crate::domain::ring::Ask;
 
@@ -20,14 +20,11 @@ use super::{Shared, metrics};
 /// An instance that gave no sign for this long no longer counts.
 const ALIVE: Duration = Duration::from_secs(3);
 
-/// How many times the deadline of a charge the pipelines of one chunk may take: charges of the accounts in it wait behind them.
+/// How many times the deadline of a charge a pipeline may take: charges of the accounts in it wait behind it.
 const RENEWAL_DEADLINES: u32 = 2;
 
 /// How often idle accounts and addresses are dropped.
 const SWEEP: Duration = Duration::from_secs(10);
-
-/// Renewals whose books are held at the same time.
-const CHUNK: usize = 128;
 
 /// Ticks until told to stop; then the leases go back.
 pub(super) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
@@ -66,7 +63,8 @@ async fn tick(shared: &Arc<Shared>) {
         }
     }
     let listed = std::mem::take(&mut *shared.listed.lock());
-    for accounts in listed.chunks(CHUNK) {
+    // A pipeline at a time: charges wait for the books of no other.
+    for accounts in listed.chunks(PIPELINE) {
         look_after(shared, accounts, heard).await;
     }
 }
@@ -106,8 +104,9 @@ async fn renew(shared: &Shared, windows: &Windows, due: Vec<(&Arc<Account>, Mute
     for ((account, mut book, ask, moment), answer) in due.into_iter().zip(answers) {
         book.settle(account, &ask, answer, &moment);
     }
-    if let Err(error) = ended {
-        shared.mode.failed(&error);
+    match ended {
+        Ok(()) => shared.mode.answered(),
+        Err(error) => shared.mode.failed(&error),
     }
 }
 
