@@ -6,9 +6,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::frame::{End, Passing};
+use super::places::CatchUp;
 use super::tail::{Tail, select};
 use super::watcher::Watcher;
 use super::{StreamError, metrics};
@@ -34,7 +33,7 @@ struct Reader {
     left: HashMap<Partition, i64>,
     since_round: u32,
     until: Instant,
-    _permit: OwnedSemaphorePermit,
+    _leave: CatchUp,
 }
 
 /// Starts catching up on a thread, which ends with the handle, with the hand-over, or by ending the watcher.
@@ -43,7 +42,7 @@ pub(super) fn start(
     tail: &Arc<Tail>,
     watcher: &Arc<Watcher>,
     behind: Vec<(Partition, i64)>,
-    permit: OwnedSemaphorePermit,
+    leave: CatchUp,
 ) -> Result<Follower, StreamError> {
     let mut reader = Reader {
         tail: Arc::clone(tail),
@@ -51,7 +50,7 @@ pub(super) fn start(
         left: behind.iter().cloned().collect(),
         since_round: 0,
         until: Instant::now() + DEADLINE,
-        _permit: permit,
+        _leave: leave,
     };
     let follower = Follower::start(config, move |turn| reader.turn(turn)).map_err(StreamError::Follow)?;
     follower.follow(behind);

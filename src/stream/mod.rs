@@ -1,9 +1,9 @@
 //! Live streams, from the log to those who watch:
 //!
-//! 1. [`places`]: how many there may be;
+//! 1. [`places`]: how many there may be, and how many catch up;
 //! 2. [`tail`]: one reader of new records for all, of watched partitions only, which drops by key before it decodes;
 //! 3. [`watcher`]: one client's bounded queue;
-//! 4. [`catch_up`]: at most four readers of old records for those who resume, which hand over to the tail;
+//! 4. [`catch_up`]: at most four readers of old records for those who resume, two of them of one account, which hand over to the tail;
 //! 5. [`session`]: frames with the id to resume from ([`frame`], [`position`]).
 //!
 //! Invariant: a client sees only events of the account of its token; of each partition of that account every event in order,
@@ -21,7 +21,6 @@ mod watcher;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -40,9 +39,6 @@ use position::Position;
 use session::{Common, Terms};
 use tail::Tail;
 use watcher::Watcher;
-
-/// Readers of old records at the same time.
-const CATCH_UPS: usize = 4;
 
 /// Why there is no stream.
 #[derive(Debug, thiserror::Error)]
@@ -97,13 +93,7 @@ impl Streams {
         sealer: ReceiptSealer,
     ) -> Self {
         metrics::announce();
-        let common = Common {
-            tail: Tail::new(kafka),
-            topics,
-            sealer,
-            config: kafka.clone(),
-            catch_ups: Arc::new(Semaphore::new(CATCH_UPS)),
-        };
+        let common = Common { tail: Tail::new(kafka), topics, sealer, config: kafka.clone() };
         Self {
             common: Arc::new(common),
             producer,

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::catch_up;
 use super::frame::{End, Frame, Passing};
-use super::places::Place;
+use super::places::{CatchUp, Leave, Place};
 use super::position::Position;
 use super::tail::{Entry, Tail};
 use super::watcher::Watcher;
@@ -26,7 +26,6 @@ pub(super) struct Common {
     pub(super) topics: Topics,
     pub(super) sealer: ReceiptSealer,
     pub(super) config: KafkaConfig,
-    pub(super) catch_ups: Arc<Semaphore>,
 }
 
 /// When a session ends, and how often it says that it lives.
@@ -46,6 +45,8 @@ pub struct Session {
     position: Position,
     /// What to catch up with before the tail serves all.
     behind: Vec<(Partition, i64)>,
+    /// Its turn to do so.
+    leave: Leave,
     catching_up: Option<Follower>,
     /// The first frame, and whether the log has lost what the client asked for.
     greeting: Option<bool>,
@@ -59,7 +60,7 @@ pub struct Session {
 enum Next {
     Event(Option<Passing>),
     Beat,
-    Leave(Option<tokio::sync::OwnedSemaphorePermit>),
+    Leave(Option<CatchUp>),
     End(End),
 }
 
@@ -80,6 +81,7 @@ impl Session {
             partitions,
             position: entry.start,
             behind: entry.behind,
+            leave: place.catch_up(),
             catching_up: None,
             greeting: Some(entry.lost),
             known_topics: common.topics.generation(),
@@ -116,8 +118,8 @@ impl Session {
                     return Some(self.last(End::TopicsChanged));
                 }
                 Next::Beat => return Some(self.tell_life()),
-                Next::Leave(permit) => {
-                    if self.catch_up(permit).is_none() {
+                Next::Leave(leave) => {
+                    if self.catch_up(leave).is_none() {
                         return Some(self.last(End::Log));
                     }
                 }
@@ -136,13 +138,13 @@ impl Session {
             () = sleep_until(self.terms.until) => Next::End(self.terms.end),
             passing = self.events.recv() => Next::Event(passing),
             _ = self.beat.tick() => Next::Beat,
-            permit = Arc::clone(&self.common.catch_ups).acquire_owned(), if must_catch_up => Next::Leave(permit.ok()),
+            leave = &mut self.leave, if must_catch_up => Next::Leave(leave),
         }
     }
 
-    fn catch_up(&mut self, permit: Option<tokio::sync::OwnedSemaphorePermit>) -> Option<()> {
+    fn catch_up(&mut self, leave: Option<CatchUp>) -> Option<()> {
         let (common, behind) = (&self.common, std::mem::take(&mut self.behind));
-        let started = catch_up::start(&common.config, &common.tail, &self.watcher, behind, permit?);
+        let started = catch_up::start(&common.config, &common.tail, &self.watcher, behind, leave?);
         self.catching_up = Some(started.inspect_err(|error| tracing::error!(%error, "no catch-up")).ok()?);
         Some(())
     }
