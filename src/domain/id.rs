@@ -27,7 +27,8 @@ fn visible_ascii(text: &str) -> Result<(), IdError> {
     if text.len() > MAX_ID_LEN {
         return Err(IdError::TooLong);
     }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+    // Without leaving early: so short a text is looked at many bytes at a time.
+    if !text.bytes().fold(true, |sound, byte| sound & byte.is_ascii_graphic()) {
         return Err(IdError::Charset);
     }
     Ok(())

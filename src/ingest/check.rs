@@ -172,7 +172,7 @@ impl Checker<'_> {
             return None;
         };
         let text = self.short(pointer, Some(raw))?;
-        if text.trim().is_empty() {
+        if text.chars().all(char::is_whitespace) {
             self.fault(pointer, "not_blank", "must not be blank");
             return None;
         }
@@ -231,6 +231,14 @@ impl Checker<'_> {
 
     fn tags<'a>(&self, raw: Option<&'a RawValue>) -> Vec<Cow<'a, str>> {
         let Some(raw) = raw else { return Vec::new() };
+        match json::as_texts(raw) {
+            Some(texts) if texts.len() <= MAX_TAGS && !texts.iter().any(|text| is_long(text)) => texts,
+            _ => self.broken_tags(raw),
+        }
+    }
+
+    /// Tells what is wrong with tags.
+    fn broken_tags(&self, raw: &RawValue) -> Vec<Cow<'static, str>> {
         let Some(tags) = json::as_array(raw) else {
             self.fault("/tags", "type", "must be an array of strings");
             return Vec::new();
@@ -239,20 +247,16 @@ impl Checker<'_> {
             self.fault("/tags", "max_items", "must have at most 32 items");
             return Vec::new();
         }
-        let mut texts = Vec::with_capacity(tags.len());
         for (position, tag) in tags.into_iter().enumerate() {
             let (rule, reason) = match json::as_text(tag) {
-                Some(text) if !is_long(&text) => {
-                    texts.push(text);
-                    continue;
-                }
+                Some(text) if !is_long(&text) => continue,
                 Some(_) => ("max_length", "must be at most 255 characters"),
                 None => ("type", "must be a string"),
             };
             let pointer = Cow::Owned(format!("/tags/{position}"));
             self.faults.borrow_mut().push(Fault { pointer, rule, reason: reason.into() });
         }
-        texts
+        Vec::new()
     }
 
     fn value<'a>(&self, raw: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
@@ -282,7 +286,7 @@ impl Checker<'_> {
         };
         if object.len() > self.rules.max_metadata_bytes {
             self.fault("/metadata", "max_bytes", format!("must be at most {} bytes", self.rules.max_metadata_bytes));
-        } else if json::depth(object) > self.rules.max_metadata_depth {
+        } else if json::nests_deeper(object, self.rules.max_metadata_depth) {
             let reason = format!("must not nest deeper than {} levels", self.rules.max_metadata_depth);
             self.fault("/metadata", "max_depth", reason);
         }

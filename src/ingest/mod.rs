@@ -134,7 +134,7 @@ impl Ingest {
     /// # Errors
     /// [`Refusal::Malformed`] when the body is no usable JSON; an event that breaks rules is an [`Item`] that says so.
     pub async fn single(&self, call: &Call, form: Form, body: &[u8]) -> Result<Item, Refusal> {
-        let mut items = self.take(call, form, (&[body], body.len()), &mut Repeats::default()).await;
+        let mut items = self.take(call, form, (&[body], body.len()), &mut Repeats::among(1)).await;
         let item = items.pop().unwrap_or_else(|| Item::unknown(None));
         match item.outcome {
             Outcome::Rejected(Rejection::Malformed) => Err(Refusal::malformed(item.faults)),
@@ -158,7 +158,7 @@ impl Ingest {
         };
         let corrected = cut.sent_at.map(|sent_at| call.clone().sent_at(sent_at));
         let call = corrected.as_ref().unwrap_or(call);
-        Ok(self.take(call, cut.form, (&cut.events, body.len()), &mut Repeats::default()).await)
+        Ok(self.take(call, cut.form, (&cut.events, body.len()), &mut Repeats::among(cut.events.len())).await)
     }
 
     /// Takes a body of one event a line while it comes.
@@ -174,7 +174,7 @@ impl Ingest {
         let cut = layout.cut(body, self.shared.rules.max_batch_events)?;
         let corrected = cut.sent_at.map(|sent_at| call.clone().sent_at(sent_at));
         let call = corrected.as_ref().unwrap_or(call);
-        let mut repeats = Repeats::default();
+        let mut repeats = Repeats::among(cut.events.len());
         let judged = cut.events.iter().map(|bytes| match self.decode_and_check(call, cut.form, bytes) {
             Err(broken) => Item::rejected(broken),
             Ok(event) if repeats.see(&event.event_id, 0).is_some() => Item::repeat(event.event_id, Outcome::Accepted),

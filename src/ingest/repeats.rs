@@ -19,11 +19,21 @@ pub(super) enum First {
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
     seen: HashMap<EventId, First>,
+    /// There is one event, so nothing can stand twice.
+    single: bool,
 }
 
 impl Repeats {
+    /// Of a request with so many events.
+    pub(super) fn among(events: usize) -> Self {
+        Self { seen: HashMap::new(), single: events <= 1 }
+    }
+
     /// Remembers the id as the one at `place`; gives the first of that id when there was one.
     pub(super) fn see(&mut self, id: &EventId, place: usize) -> Option<First> {
+        if self.single {
+            return None;
+        }
         if let Some(first) = self.seen.get(id) {
             return Some(*first);
         }

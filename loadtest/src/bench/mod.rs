@@ -2,11 +2,15 @@
 //! here. Invariant: processor time first, rate second, latency never (these loops are closed).
 
 mod arm;
+mod check;
 mod drain;
 mod ingest;
 mod observed;
+mod refused;
 
 pub use arm::{Arm, Measured, Sample, Spread, interleave};
+pub use check::{Judged, judged};
 pub use drain::{Drain, empty_backlog};
 pub use ingest::Ingest;
 pub use observed::{Observed, Ratio};
+pub use refused::Refusals;

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::bench::{Drain, Ingest, Measured, Observed, Ratio, Spread, empty_backlog, interleave};
+use crate::bench::{
+    Drain, Ingest, Judged, Measured, Observed, Ratio, Refusals, Spread, empty_backlog, interleave, judged,
+};
 use crate::say;
 use crate::stack::{Stack, weir_binary};
 
@@ -46,7 +48,11 @@ enum What {
     Drain,
     /// The door with and without logs, levels of service and traces
     Observed,
-    /// All of them but the last
+    /// Judging an event beside a parse of the same bytes, in this process; 100 turns of 4 ms a round
+    Judge,
+    /// Requests that are refused, before or after their bodies, beside one that is accepted
+    Refused,
+    /// The first three
     All,
 }
 
@@ -61,6 +67,12 @@ impl BenchArgs {
     pub(super) fn run(self) -> anyhow::Result<bool> {
         if self.what == What::Observed {
             return self.observed();
+        }
+        if self.what == What::Judge {
+            return self.judge();
+        }
+        if self.what == What::Refused {
+            return self.refused();
         }
         let stack = Stack::start(&weir_binary(self.weir.clone())?, &self.variables)?;
         stack.api.start()?;
@@ -92,7 +104,43 @@ impl BenchArgs {
     }
 }
 
+/// Most that lint and validation may cost, as a share of a borrowed parse.
+const JUDGING: f64 = 1.2;
+
 impl BenchArgs {
+    fn judge(self) -> anyhow::Result<bool> {
+        let figures = judged(100 * self.rounds as usize)?;
+        for Judged { event, bytes, parse_ns, lint_ns, judge_ns, refuse_ns, ratio } in &figures {
+            let [parse, lint, judge, refuse] = [parse_ns, lint_ns, judge_ns, refuse_ns].map(|spread| spread.median);
+            say(format_args!(
+                "{event} ({bytes} bytes): parse {parse:.0} ns, lint {lint:.0}, judge {judge:.0}, refuse {refuse:.0}"
+            ));
+            say(format_args!("  lint and validation / parse = {ratio:.2} (at most {JUDGING})"));
+        }
+        super::write_json(&self.json, &figures)?;
+        Ok(figures.iter().all(|figure| figure.ratio <= JUDGING))
+    }
+
+    fn refused(self) -> anyhow::Result<bool> {
+        let (connections, rounds) = (self.connections, self.rounds);
+        let refusals = Refusals { rounds, run_for: Duration::from_secs(self.seconds), connections };
+        let measured = refusals.run(&weir_binary(self.weir.clone())?, &self.variables)?;
+        measured.iter().for_each(print);
+        super::write_json(&self.json, &measured)?;
+        let cost = |measured: &Measured| measured.micros("api").map_or(0.0, |spread| spread.median);
+        let accepted = measured.first().map_or(0.0, cost);
+        let mut held = true;
+        for refused in measured.iter().skip(1) {
+            held &= cost(refused) < accepted;
+            say(format_args!(
+                "{:<22} / accepted = {:.2} in processor time of the API",
+                refused.arm,
+                cost(refused) / accepted
+            ));
+        }
+        Ok(held)
+    }
+
     fn observed(self) -> anyhow::Result<bool> {
         let (connections, rounds) = (self.connections, self.rounds);
         let observed = Observed { rounds, run_for: Duration::from_secs(self.seconds), connections };

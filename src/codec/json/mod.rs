@@ -85,6 +85,16 @@ pub fn as_number(raw: &RawValue) -> Option<&str> {
     raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit()).then(|| raw.get())
 }
 
+/// The texts of an array of nothing else, if it is one.
+pub fn as_texts(raw: &RawValue) -> Option<Vec<Cow<'_, str>>> {
+    #[derive(serde::Deserialize)]
+    #[serde(transparent)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+    let texts: Vec<Text<'_>> = serde_json::from_str(raw.get()).ok()?;
+    Some(texts.into_iter().map(|Text(text)| text).collect())
+}
+
 /// The elements of an array, if it is one.
 pub fn as_array(raw: &RawValue) -> Option<Vec<&RawValue>> {
     raw.get().starts_with('[').then(|| serde_json::from_str(raw.get()).ok()).flatten()
@@ -95,8 +105,13 @@ pub fn as_object(raw: &RawValue) -> Option<&str> {
     raw.get().starts_with('{').then(|| raw.get())
 }
 
-/// How deep a JSON text nests; a scalar is 0.
-pub fn depth(json: &str) -> usize {
+/// Whether a JSON text nests deeper than so many levels; a scalar is 0.
+pub fn nests_deeper(json: &str, levels: usize) -> bool {
+    // A text nests no deeper than it has opening brackets, those in its strings counted too: this much is known at a glance.
+    json.bytes().map(|byte| usize::from(matches!(byte, b'{' | b'['))).sum::<usize>() > levels && depth(json) > levels
+}
+
+fn depth(json: &str) -> usize {
     let (mut depth, mut deepest, mut quoted, mut escaped) = (0_usize, 0, false, false);
     for byte in json.bytes() {
         match byte {
@@ -113,4 +128,28 @@ pub fn depth(json: &str) -> usize {
         }
     }
     deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_is_that_of_containers_and_not_of_their_texts() {
+        for (json, levels) in
+            [("1", 0), ("{}", 1), ("{\"a\":[{}]}", 3), ("{\"a\":\"[[[[\\\"[\"}", 1), ("[[],[],[[]]]", 3)]
+        {
+            assert!(nests_deeper(json, levels.max(1) - 1) == (levels > 0), "{json}");
+            assert!(!nests_deeper(json, levels), "{json}");
+        }
+    }
+
+    #[test]
+    fn texts_of_an_array_are_read_with_their_escapes() {
+        let raw: &RawValue = serde_json::from_str(r#"["a","\u0062",""]"#).expect("JSON");
+        assert_eq!(as_texts(raw), Some(vec!["a".into(), "b".into(), "".into()]));
+        for other in ["[1]", "[\"a\",null]", "\"a\"", "{}", "null"] {
+            assert_eq!(as_texts(serde_json::from_str(other).expect("JSON")), None, "{other}");
+        }
+    }
 }

@@ -263,7 +263,7 @@ proptest! {
         drop(json::items(&wrapped, 3));
         drop(envelope::decode(Some(&bytes), Some(envelope::ENVELOPE_VERSION.as_bytes())));
         if let Ok(text) = std::str::from_utf8(&bytes) {
-            json::depth(text);
+            json::nests_deeper(text, 3);
         }
     }
 }

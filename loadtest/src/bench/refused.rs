@@ -1,0 +1,182 @@
+//! What refusing costs, beside accepting: each arm is one kind of answer to the same kind of request. Invariant: an arm whose answers
+//! are not all of its status is no figure, and the arms take turns on one stack.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, ensure};
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::arm::{Arm, Measured, Sample, interleave};
+use crate::cpu;
+use crate::generate::Client;
+use crate::stack::Stack;
+
+/// Longest wait for an answer: above the service's own deadline.
+const WITHIN: Duration = Duration::from_secs(17);
+
+/// Bytes of the large body, which the answers 401, 413 and 429 come before.
+const LARGE: usize = 1 << 20;
+
+/// Limits that the first request of an account spends.
+const SPENT: [(&str, &str); 2] = [("WEIR_LIMIT_SUSTAINED", "1"), ("WEIR_LIMIT_BURST", "1")];
+
+/// What is sent, and what must come back.
+struct Case {
+    name: &'static str,
+    status: u16,
+    request: Vec<u8>,
+    /// What of the body is held back until the answer is there.
+    unsent: usize,
+}
+
+/// One kind of answer on a stack.
+pub struct Refused<'a> {
+    stack: &'a Stack,
+    case: Case,
+    connections: usize,
+    run_for: Duration,
+}
+
+impl<'a> Refused<'a> {
+    fn new(stack: &'a Stack, case: Case, connections: usize, run_for: Duration) -> Self {
+        Self { stack, case, connections, run_for }
+    }
+}
+
+/// How a round is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusals {
+    /// Rounds that count.
+    pub rounds: u32,
+    /// Length of a round.
+    pub run_for: Duration,
+    /// Connections that ask.
+    pub connections: usize,
+}
+
+impl Refusals {
+    /// Measures accepting first, then every kind of refusal. Two stacks: on one the account's limit is spent.
+    ///
+    /// # Errors
+    /// When a stack does not start, or an answer is not what the arm is about.
+    pub fn run(self, weir: &Path, extra: &[(String, String)]) -> anyhow::Result<Vec<Measured>> {
+        let spent = SPENT.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let spent: Vec<_> = extra.iter().cloned().chain(spent).collect();
+        let (open, shut) = (Stack::start(weir, extra)?, Stack::start(weir, &spent)?);
+        for stack in [&open, &shut] {
+            stack.api.start()?;
+            stack.api.wait_ready()?;
+        }
+        let arm = |stack, case| Refused::new(stack, case, self.connections, self.run_for);
+        let mut arms: Vec<Refused<'_>> = on_open(&open)?.into_iter().map(|case| arm(&open, case)).collect();
+        arms.extend(on_shut(&shut)?.into_iter().map(|case| arm(&shut, case)));
+        spend(&shut)?;
+        let mut turns: Vec<&mut dyn Arm> = arms.iter_mut().map(|arm| arm as &mut dyn Arm).collect();
+        let measured = interleave(&mut turns, self.rounds)?;
+        open.stop()?;
+        shut.stop()?;
+        Ok(measured)
+    }
+}
+
+const EVENT: &[u8] =
+    br#"{"event_name":"checkout.completed","user_id":"user-1842","channel":"web","source":"shop","value":129.95}"#;
+
+/// A request with the whole of its body.
+fn whole(stack: &Stack, (name, status): (&'static str, u16), token: &str, body: &[u8]) -> Case {
+    let request = [head(stack, token, body.len()).as_bytes(), body].concat();
+    Case { name, status, request, unsent: 0 }
+}
+
+/// A request that announces a body and never sends it.
+fn unread(stack: &Stack, (name, status): (&'static str, u16), token: &str, length: usize) -> Case {
+    Case { name, status, request: head(stack, token, length).into_bytes(), unsent: length }
+}
+
+fn head(stack: &Stack, token: &str, length: usize) -> String {
+    format!(
+        "POST /v1/events HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n",
+        stack.address()
+    )
+}
+
+fn on_open(stack: &Stack) -> anyhow::Result<Vec<Case>> {
+    let token = stack.signer()?.token("refused")?;
+    let forged = format!("{}x", &token[..token.len() - 1]);
+    let broken = String::from_utf8_lossy(EVENT).replace("user-1842", "  ");
+    Ok(vec![
+        whole(stack, ("202 accepted", 202), &token, EVENT),
+        whole(stack, ("400 a rule broken", 400), &token, broken.as_bytes()),
+        whole(stack, ("400 not JSON", 400), &token, b"{\"event_name\":"),
+        whole(stack, ("401 forged token", 401), &forged, EVENT),
+        unread(stack, ("401 before its body", 401), &forged, LARGE),
+        unread(stack, ("413 before its body", 413), &token, 1 << 30),
+    ])
+}
+
+fn on_shut(stack: &Stack) -> anyhow::Result<Vec<Case>> {
+    let token = stack.signer()?.token("spent")?;
+    Ok(vec![
+        whole(stack, ("429 limit spent", 429), &token, EVENT),
+        unread(stack, ("429 before its body", 429), &token, LARGE),
+    ])
+}
+
+/// Sends until the account is refused.
+fn spend(stack: &Stack) -> anyhow::Result<()> {
+    let spent = on_shut(stack)?.into_iter().next().context("an arm that is limited")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut client = Client::new(stack.address());
+        for _ in 0..1_000 {
+            if client.call(&spent.request, WITHIN).await.map_err(|lost| anyhow!("{lost:?}"))?.status == 429 {
+                return Ok(());
+            }
+        }
+        Err(anyhow!("the account is never refused"))
+    })
+}
+
+impl Arm for Refused<'_> {
+    fn name(&self) -> &str {
+        self.case.name
+    }
+
+    fn round(&mut self) -> anyhow::Result<Sample> {
+        if self.case.status == 429 {
+            // The window slides: what was spent in an earlier round may have come back.
+            spend(self.stack)?;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let meter = self.stack.meter();
+        let (before, begun) = (meter.read(), Instant::now());
+        let until = begun + self.run_for;
+        let asked = runtime.block_on(join_all((0..self.connections).map(|_| ask(self.stack, &self.case, until))));
+        let (seconds, cpu) = (begun.elapsed().as_secs_f64(), cpu::between(&before, &meter.read()));
+        let events = asked.into_iter().sum::<anyhow::Result<u64>>()?;
+        ensure!(events > 0, "{}: nothing was answered", self.case.name);
+        Ok(Sample { events, seconds, cpu })
+    }
+}
+
+async fn ask(stack: &Stack, case: &Case, until: Instant) -> anyhow::Result<u64> {
+    let mut client = Client::new(stack.address());
+    let mut answers = 0;
+    while Instant::now() < until {
+        let answer = client.call(&case.request, WITHIN).await.map_err(|lost| anyhow!("{}: {lost:?}", case.name))?;
+        if case.status == 429 && answer.status == 202 {
+            // One a minute comes through; the next is refused again.
+            continue;
+        }
+        ensure!(answer.status == case.status, "{}: {} came back", case.name, answer.status);
+        answers += 1;
+        if case.unsent > 0 {
+            // The answer came although the body never did; this connection is of no further use.
+            client = Client::new(stack.address());
+        }
+    }
+    Ok(answers)
+}
