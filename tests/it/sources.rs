@@ -7,6 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use weir::app::{App, Roles};
+use weir::config::Config;
 use weir::domain::time::Timestamp;
 
 use crate::harness::{Answer, Client, TestApp, eventually, operator_token, send};
@@ -53,7 +54,12 @@ async fn put(operator: &Client, name: &str, if_match: Option<&str>, body: &Value
 }
 
 async fn start() -> TestApp {
+    start_with(|_| {}).await
+}
+
+async fn start_with(adjust: impl FnOnce(&mut Config)) -> TestApp {
     TestApp::start_with(Roles::ALL, |config| {
+        adjust(config);
         config.operators.seal_key = Some(weir::config::Secret::new("a seal key of the test, 32 letters long"));
     })
     .await
@@ -104,6 +110,41 @@ async fn a_signed_delivery_is_stored_once_in_the_account_of_its_source() {
     let unsigned = provider.post("/v1/sources/ring/events", &json!({})).await.expect(401);
     let unknown = provider.post("/v1/sources/other/events", &json!({})).await.expect(401);
     assert_eq!(unsigned.body["detail"], unknown.body["detail"], "nobody learns which sources there are");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_is_charged_to_the_account_of_its_source() {
+    let app = start_with(|config| {
+        config.limit.limit_sustained = 5;
+        config.limit.limit_charge_ms = 1_000;
+    })
+    .await;
+    let (operator, provider, acme) = (operator(&app), app.client_with(None), app.client("acme"));
+    put(&operator, "ring", None, &ring(&[SECRET])).await.expect(201);
+    // Two events each; a delivery whose signature is not good costs nobody anything.
+    let body = delivery(TWO);
+    eventually("the source to be known", || async {
+        (deliver(&provider, SECRET, now(), &body).await.status == 202).then_some(())
+    })
+    .await;
+    for _ in 0..5 {
+        deliver(&provider, NEXT_SECRET, now(), &body).await.expect(401);
+    }
+    deliver(&provider, SECRET, now(), &body).await.expect(202);
+    let used = async || acme.get("/v1/limits").await.expect(200).body["policies"][0]["used"].clone();
+    assert_eq!(used().await, 4);
+    let partly = deliver(&provider, SECRET, now(), &body).await.expect(207);
+    assert_eq!(partly.body["results"][1]["code"], "sustained");
+    let refused = deliver(&provider, SECRET, now(), &body).await.expect(429);
+    assert_eq!(refused.body["violated-policies"], json!(["sustained"]));
+    let wait: u64 = refused.header("retry-after").expect("told").parse().expect("seconds");
+    assert!((1..=61).contains(&wait), "{wait}");
+    assert!(refused.header("ratelimit").is_some_and(|told| told.starts_with("\"sustained\";r=0")));
+    // The account's own events are under the same limit; others are not.
+    let event = json!({"event_name": "n", "user_id": "u"});
+    acme.post("/v1/events", &event).await.expect(429);
+    app.client("other").post("/v1/events", &event).await.expect(202);
     app.finish().await;
 }
 
