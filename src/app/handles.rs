@@ -16,7 +16,7 @@ use crate::dlq::DeadLetters;
 use crate::domain::partitioner::Topics;
 use crate::domain::receipt::ReceiptSealer;
 use crate::domain::routes::Routes;
-use crate::http::Components;
+use crate::http::{Components, longest_request};
 use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
 use crate::kafka::{Consumer, Producer};
@@ -111,8 +111,13 @@ impl Handles {
             lane_history: History::new(api.lane_store.clone()),
             quotas: api.quota_desk.clone(),
             ingest: Arc::new(ingest),
-            repeats: Repeats::new(api.cache.clone(), config.http.request_deadline()),
-            queries: Arc::new(Queries::new(api.store.clone(), api.cache.clone(), api.receipts.clone(), &config.query)),
+            repeats: Repeats::new(api.cache.clone(), longest_request(config)),
+            queries: Arc::new(Queries::new(
+                (api.store.clone(), api.cache.clone()),
+                api.receipts.clone(),
+                api.routes.clone(),
+                &config.query,
+            )),
             streams: Arc::new(streams),
             receipts: api.receipts.clone(),
             operators: api.operators.clone(),

@@ -79,7 +79,33 @@ pub struct RoutesNow {
     table: Arc<Table>,
 }
 
+/// Which names take one topic. The first that says something about a name decides: its exact name, the longest of its beginnings,
+/// else `others`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Names of a class, and whether it is that of the topic.
+    pub exact: Vec<(String, bool)>,
+    /// Beginnings of names of a class, longest first, and whether it is that of the topic.
+    pub beginnings: Vec<(String, bool)>,
+    /// Whether names of no class take the topic.
+    pub others: bool,
+}
+
 impl RoutesNow {
+    /// Which names take that topic.
+    pub fn names_of(&self, topic: &str) -> Names {
+        Names {
+            exact: self.table.exact.iter().map(|(name, taken)| (name.clone(), *taken.standard == *topic)).collect(),
+            beginnings: self
+                .table
+                .beginnings
+                .iter()
+                .map(|(start, taken)| (start.clone(), *taken.standard == *topic))
+                .collect(),
+            others: *self.default.standard == *topic,
+        }
+    }
+
     /// The topic of events of that name: of the exact name, else of the longest beginning.
     pub fn topic(&self, event_name: &str, lane: Lane) -> &Arc<str> {
         let begins = || self.table.beginnings.iter().find(|(beginning, _)| event_name.starts_with(beginning.as_str()));
@@ -124,6 +150,11 @@ mod tests {
             assert_eq!(**now.topic(name, Lane::Bulk), format!("{topic}.bulk"), "{name}");
         }
         assert_eq!(&**before.topic("order.made", Lane::Standard), "e", "a request keeps the table it began with");
+        let names = now.names_of("orders");
+        assert_eq!(names.beginnings.first(), Some(&("order.paid.".to_owned(), false)), "longest first");
+        assert!(names.exact.contains(&("refund".to_owned(), true)) && !names.others);
+        assert!(now.names_of("e").others && now.names_of("e").exact.iter().all(|(_, own)| !own));
+        assert_eq!(before.names_of("e"), Names { others: true, ..Names::default() });
         routes.replace(&[]);
         assert_eq!(&**routes.now().topic("refund", Lane::Standard), "e");
     }

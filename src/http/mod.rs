@@ -65,7 +65,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
-use crate::config::{HttpConfig, IngestConfig};
+use crate::config::{Config, HttpConfig, IngestConfig};
 use crate::domain::receipt::ReceiptSealer;
 use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
@@ -154,13 +154,23 @@ pub async fn serve_public(
 ) -> io::Result<()> {
     let config = components.config.clone();
     components.streams.end_with(shutdown.clone());
-    let after_body = components.ingest.ack_timeout() + ANSWERING;
+    let after_body = after_body(components.ingest.ack_timeout());
     let side = Side { name: "public", after_body };
     serve::serve(listener, side, public_routes(components), &config, shutdown).await
 }
 
 /// What checking and answering may take after a body, beside the wait for the log.
 const ANSWERING: Duration = Duration::from_secs(1);
+
+/// What may follow a body.
+fn after_body(ack_timeout: Duration) -> Duration {
+    ack_timeout + ANSWERING
+}
+
+/// The longest a request may run: a body that came as slowly as it may, then the log.
+pub fn longest_request(config: &Config) -> Duration {
+    config.http.request_deadline() + after_body(config.kafka.ack_timeout())
+}
 
 /// Serves operators: Prometheus metrics, liveness, health and readiness. Ends like [`serve_public`].
 ///

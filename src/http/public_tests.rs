@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::Connections;
 use super::door::Threshold;
-use super::{Components, public_routes, serve_management, serve_public};
+use super::{Components, longest_request, public_routes, serve_management, serve_public};
 use crate::auth::Auth;
 use crate::auth::signing::{Claims, Signer, create_keys};
 use crate::cache::Cache;
@@ -23,6 +23,7 @@ use crate::config::{Config, Secret};
 use crate::domain::id::AccountId;
 use crate::domain::partitioner::Topics;
 use crate::domain::receipt::ReceiptSealer;
+use crate::domain::routes::Routes;
 use crate::domain::time::{SECOND, Timestamp};
 use crate::idempotency::Repeats;
 use crate::ingest::Ingest;
@@ -93,14 +94,14 @@ async fn rig() -> Rig {
         sli: None,
         tracer: None,
         auth: Auth::start(&config.auth, &tasks, &stop).await.expect("auth"),
-        repeats: Repeats::new(Cache::open(&config.redis).expect("cache"), config.http.request_deadline()),
+        repeats: Repeats::new(Cache::open(&config.redis).expect("cache"), longest_request(&config)),
         lanes: Lanes::unpinned(&config.lanes),
         lane_history: History::new(LaneStore::open(&config.database).expect("store")),
         ingest: Arc::new(Ingest::new(&config, Arc::new(Log))),
         operators: Operators::new(&store),
         topics: TopicClasses::start(&Operators::new(&store), &config.kafka, &config.operators, (&tasks, &stop)),
         sources: Sources::start(&Operators::new(&store), &config.operators, (&tasks, &stop)).expect("sources"),
-        queries: Arc::new(Queries::new(store, cache, receipts.clone(), &config.query)),
+        queries: Arc::new(Queries::new((store, cache), receipts.clone(), Routes::new("events"), &config.query)),
         receipts,
         health: health.clone(),
         config: config.http.clone(),

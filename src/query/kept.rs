@@ -1,8 +1,10 @@
 //! A summary as the caches keep it, and how long it may be shown. Invariant: pure; what is decided here depends on the arguments
 //! alone.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::freshness::Freshness;
@@ -39,6 +41,45 @@ pub(super) struct Kept {
     /// Shown although it is too old, because Postgres is away.
     #[serde(skip)]
     pub(super) stale: bool,
+    #[serde(skip)]
+    words: OnceLock<Words>,
+}
+
+/// An answer in the words of whoever tells it, but for its lag, which stands between the two parts.
+pub type Words = [Bytes; 2];
+
+/// An answer as it is kept, shared by all who get it.
+#[derive(Debug, Clone)]
+pub struct Told {
+    kept: Arc<Aged<Kept>>,
+    account: AccountId,
+    window: Window,
+}
+
+impl Told {
+    pub(super) fn new(kept: Arc<Aged<Kept>>, account: &AccountId, window: Window) -> Self {
+        Self { kept, account: account.clone(), window }
+    }
+
+    /// The answer.
+    pub fn summary(&self, now: Timestamp) -> Summary {
+        self.kept.answer(&self.account, self.window, now)
+    }
+
+    /// Its words; `word` finds them for the first who asks, all others get the same.
+    pub fn words(&self, word: impl FnOnce() -> Words) -> &Words {
+        self.kept.value.words.get_or_init(word)
+    }
+
+    /// Seconds it is behind.
+    pub fn lag_seconds(&self, now: Timestamp) -> Option<f64> {
+        self.kept.freshness(now).lag_seconds
+    }
+
+    /// When Postgres was asked.
+    pub fn computed_at(&self) -> Timestamp {
+        Timestamp::from_micros(self.kept.computed_at).unwrap_or(Timestamp::EPOCH)
+    }
 }
 
 impl Kept {
@@ -58,6 +99,7 @@ impl Kept {
             replica: seen.replica,
             cost_micros: u64::try_from(cost.as_micros()).unwrap_or(u64::MAX),
             stale: false,
+            words: OnceLock::new(),
         }
     }
 
@@ -81,14 +123,19 @@ impl Kept {
     pub(super) fn weight(&self) -> u32 {
         let texts =
             self.counts.iter().chain(self.users.iter().flatten()).map(|(text, _)| text.len() + 40).sum::<usize>();
-        u32::try_from(texts + 400).unwrap_or(u32::MAX)
+        // Once for the texts and once for the words.
+        u32::try_from(2 * texts + 800).unwrap_or(u32::MAX)
     }
 }
 
 impl Aged<Kept> {
+    fn freshness(&self, now: Timestamp) -> Freshness {
+        let data_as_of = self.value.as_of.and_then(|micros| Timestamp::from_micros(micros).ok());
+        Freshness::new(data_as_of, self.value.replica, now)
+    }
+
     pub(super) fn answer(&self, account: &AccountId, window: Window, now: Timestamp) -> Summary {
         let kept = &self.value;
-        let data_as_of = kept.as_of.and_then(|micros| Timestamp::from_micros(micros).ok());
         Summary {
             account_id: account.clone(),
             window: if kept.widened { window.widened() } else { window },
@@ -98,7 +145,7 @@ impl Aged<Kept> {
             approximation: kept
                 .relative_error
                 .map(|relative_error| Approximation { relative_error, unseen_events: kept.unseen_events }),
-            freshness: Freshness::new(data_as_of, kept.replica, now),
+            freshness: self.freshness(now),
             computed_at: Timestamp::from_micros(self.computed_at).unwrap_or(now),
             stale: kept.stale,
         }
@@ -155,5 +202,10 @@ mod tests {
         let aged = Aged { computed_at: NOW * SECOND, value: kept(0) };
         let summary = aged.answer(&account, Window::last(60, at(NOW)), at(NOW + 2));
         assert_eq!(summary.freshness.lag_seconds, Some(7.0));
+        let told = Told::new(Arc::new(aged), &account, Window::last(60, at(NOW)));
+        assert_eq!(told.lag_seconds(at(NOW + 3)), Some(8.0));
+        let words = |text: &'static str| [Bytes::from_static(text.as_bytes()), Bytes::new()];
+        assert_eq!(told.words(|| words("first")), &words("first"));
+        assert_eq!(told.clone().words(|| words("second")), &words("first"), "worded once for all");
     }
 }

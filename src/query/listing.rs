@@ -8,6 +8,7 @@ use super::QueryError;
 use super::freshness::Freshness;
 use crate::domain::event::{Channel, MAX_TEXT_CHARS};
 use crate::domain::id::{AccountId, EventId};
+use crate::domain::routes::Names;
 use crate::domain::time::{SECOND, Timestamp};
 use crate::domain::window::WindowError;
 use crate::store::{ApiStore, Database, EventFilter, Position, StoredEvent};
@@ -67,6 +68,19 @@ pub(super) async fn page(
     let next_cursor =
         events.last().filter(|_| more).map(|last| write_cursor(last.event.timestamp, &last.event.event_id));
     Ok(EventsPage { events, next_cursor, freshness })
+}
+
+/// The newest events of some names; what is older is found by the listing.
+pub(super) async fn latest(
+    store: &ApiStore,
+    account: &AccountId,
+    names: &Names,
+    limit: u16,
+    now: Timestamp,
+) -> Result<EventsPage, QueryError> {
+    let seen = store.latest(account, names, limit.clamp(1, MAX_PAGE), Database::Usual).await?;
+    let freshness = Freshness::of(&seen, now);
+    Ok(EventsPage { events: seen.value, next_cursor: None, freshness })
 }
 
 /// Whole seconds, both ends inclusive, as everywhere.

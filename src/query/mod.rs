@@ -30,6 +30,7 @@ pub use crate::store::{
 };
 pub use counters::{CountedBy, Counters, MAX_MINUTES};
 pub use freshness::Freshness;
+pub use kept::{Told, Words};
 pub use listing::{EventQuery, EventsPage, MAX_PAGE};
 pub use measure::{Figures, MAX_GROUPS, Metrics, MetricsGroup, MetricsQuery, Zone};
 pub use summary::{MAX_TOP, Summary};
@@ -39,7 +40,9 @@ use crate::cache::Cache;
 use crate::config::QueryConfig;
 use crate::domain::event::MAX_TEXT_CHARS;
 use crate::domain::id::{AccountId, EventId};
+use crate::domain::lane::Lane;
 use crate::domain::receipt::ReceiptSealer;
+use crate::domain::routes::Routes;
 use crate::domain::time::Timestamp;
 use crate::domain::window::{Window, WindowError};
 use crate::store::{ApiStore, ReadError};
@@ -107,13 +110,14 @@ pub struct Queries {
     gate: Arc<Gate>,
     watch: Watch,
     summaries: Summaries,
+    routes: Routes,
     max_window_seconds: i64,
     exact_events: u64,
 }
 
 impl Queries {
     /// Puts the use cases on their systems.
-    pub fn new(store: ApiStore, cache: Cache, sealer: ReceiptSealer, config: &QueryConfig) -> Self {
+    pub fn new((store, cache): (ApiStore, Cache), sealer: ReceiptSealer, routes: Routes, config: &QueryConfig) -> Self {
         metrics::announce();
         let gate = Arc::new(Gate::new(config.reads_per_account));
         Self {
@@ -122,6 +126,7 @@ impl Queries {
             watch: Watch::new(store.clone(), sealer),
             store,
             gate,
+            routes,
             max_window_seconds: config.max_window_seconds(),
             exact_events: u64::from(config.exact_events),
         }
@@ -170,10 +175,24 @@ impl Queries {
     pub async fn summary(
         &self,
         account: &AccountId,
-        (window, top): (Window, u16),
+        asked: (Window, u16),
         database: Database,
         now: Timestamp,
     ) -> Result<Summary, QueryError> {
+        Ok(self.told_summary(account, asked, database, now).await?.summary(now))
+    }
+
+    /// The same for who words it, shared with all who asked for it.
+    ///
+    /// # Errors
+    /// As [`Queries::summary`].
+    pub async fn told_summary(
+        &self,
+        account: &AccountId,
+        (window, top): (Window, u16),
+        database: Database,
+        now: Timestamp,
+    ) -> Result<Told, QueryError> {
         match database {
             Database::Usual => self.summaries.get(account, window, top, now).await,
             Database::Primary => self.summaries.get_now(account, window, top, now).await,
@@ -231,10 +250,11 @@ impl Queries {
         listing::page(&self.store, account, asked, limit, now).await
     }
 
-    /// The newest events that came through a topic, at most [`MAX_PAGE`]; the account's own, as everywhere.
+    /// The newest events whose names take a topic by the classes as they are now, at most [`MAX_PAGE`]; the account's own, as
+    /// everywhere. Both lanes of a topic are one stream of events.
     ///
     /// # Errors
-    /// Any [`QueryError`]; [`QueryError::Topic`] when it is not a lane of events.
+    /// Any [`QueryError`]; [`QueryError::Topic`] when it is not a topic of events.
     pub async fn latest(
         &self,
         account: &AccountId,
@@ -242,11 +262,12 @@ impl Queries {
         limit: u16,
         now: Timestamp,
     ) -> Result<EventsPage, QueryError> {
-        // An account's lane may change from one event to the next, so both lanes' events are its stream of events.
         if !self.store.carries(topic) {
             return Err(QueryError::Topic);
         }
-        self.events(account, &EventQuery::default(), limit, now).await
+        let names = self.routes.now().names_of(Lane::base(topic));
+        let _permit = self.gate.enter(account).await?;
+        listing::latest(&self.store, account, &names, limit, now).await
     }
 
     /// What became of the event of that id; with its receipt, also while it is in flight.

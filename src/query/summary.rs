@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::freshness::Freshness;
 use super::gate::Gate;
-use super::kept::Kept;
+use super::kept::{Kept, Told};
 use super::metrics::{self, Source};
 use super::{EventCount, QueryError, UserCount};
 use crate::cache::{Aged, Cache};
@@ -136,14 +136,14 @@ impl Summaries {
         window: Window,
         top: u16,
         now: Timestamp,
-    ) -> Result<Summary, QueryError> {
+    ) -> Result<Told, QueryError> {
         let key = Key { account: account.clone(), window, top: top.min(MAX_TOP) };
         let load = self.load(key.clone(), now);
         let entry = self.process.entry(key).or_try_insert_with(load).await.map_err(|error| (*error).clone())?;
         if !entry.is_fresh() {
             metrics::answered(Source::Process);
         }
-        Ok(entry.into_value().answer(account, window, now))
+        Ok(Told::new(entry.into_value(), account, window))
     }
 
     /// Past both caches, from the primary.
@@ -153,10 +153,10 @@ impl Summaries {
         window: Window,
         top: u16,
         now: Timestamp,
-    ) -> Result<Summary, QueryError> {
+    ) -> Result<Told, QueryError> {
         let key = Key { account: account.clone(), window, top: top.min(MAX_TOP) };
         let computed = self.loader.compute(&key, Database::Primary, now).await;
-        Ok(computed?.answer(account, window, now))
+        Ok(Told::new(computed?, account, window))
     }
 
     /// Runs in one caller at a time for a key; the others wait for it. When that caller goes away, another takes over.

@@ -21,6 +21,7 @@ use crate::config::DatabaseConfig;
 use crate::domain::id::{AccountId, EventId};
 use crate::domain::partitioner::Topics;
 use crate::domain::receipt::Receipt;
+use crate::domain::routes::Names;
 use crate::domain::time::Timestamp;
 use crate::domain::window::Window;
 
@@ -138,6 +139,20 @@ impl ApiStore {
         database: Database,
     ) -> Result<Seen<Vec<StoredEvent>>, ReadError> {
         read!(self, account, database, |tx| read::events::page(&mut tx, account, filter, limit))
+    }
+
+    /// Up to `limit` events of some names, newest first.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn latest(
+        &self,
+        account: &AccountId,
+        names: &Names,
+        limit: u16,
+        database: Database,
+    ) -> Result<Seen<Vec<StoredEvent>>, ReadError> {
+        read!(self, account, database, |tx| read::events::latest(&mut tx, account, names, limit))
     }
 
     /// Counts by name and the `top` most active users of a window; users are counted while the window holds at most `exact`

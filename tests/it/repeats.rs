@@ -1,5 +1,7 @@
 //! Batches sent again under one Idempotency-Key: the same answer, a refusal, or, with Redis away, a second taking.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -21,7 +23,7 @@ fn batch(ids: &[&str]) -> String {
 async fn a_key_gets_one_answer() {
     const JSON: &str = "application/json";
     const NDJSON: &str = "application/x-ndjson";
-    let app = TestApp::start().await;
+    let app = TestApp::start_with(weir::app::Roles::ALL, |config| config.kafka.kafka_ack_timeout_ms = 14_000).await;
     let (acme, rival) = (app.client("acme"), app.client("rival"));
 
     let first = post(&acme, "\"k1\"", batch(&["a", "b"]), JSON).await.expect(202);
@@ -78,6 +80,9 @@ async fn a_key_in_use(app: &TestApp, acme: &Client) {
     let mut wanted = [0; 25];
     first.read_exact(&mut wanted).await.expect("100");
     assert_eq!(&wanted, b"HTTP/1.1 100 Continue\r\n\r\n");
+    // The body may take 15 s, the log 14 after it and the answer one more: nobody else may have the key meanwhile.
+    let left = claimed_for(app, "acme", "in-use").await;
+    assert!(left > Duration::from_secs(30), "{left:?}");
     let second = post(acme, "in-use", body.clone(), "application/json").await.expect(409);
     assert_eq!(
         (second.body["code"].as_str(), second.header("retry-after")),
@@ -89,6 +94,17 @@ async fn a_key_in_use(app: &TestApp, acme: &Client) {
     assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
     let third = post(acme, "in-use", body, "application/json").await.expect(202);
     assert!(answer.ends_with(&third.text), "{answer} against {}", third.text);
+}
+
+/// How much longer a key is claimed.
+async fn claimed_for(app: &TestApp, account: &str, key: &str) -> Duration {
+    let url = app.config().redis.redis_url.as_ref().expect("Redis").expose().to_owned();
+    let mut redis = redis::Client::open(url).expect("client").get_multiplexed_async_connection().await.expect("Redis");
+    let pattern = format!("*{{{account}}}*{key}");
+    let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query_async(&mut redis).await.expect("keys");
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    let left: u64 = redis::cmd("PTTL").arg(&keys[0]).query_async(&mut redis).await.expect("a claim ends by itself");
+    Duration::from_millis(left)
 }
 
 #[tokio::test]

@@ -51,6 +51,8 @@ async fn a_class_takes_its_events_to_a_topic_that_workers_read_within_ten_second
     acme.post("/v1/events", &json!({"event_name": "refund", "user_id": "u"})).await.expect(202);
     assert_ne!(settled(posted + 4).await, before, "the exact name takes the topic too");
 
+    each_topic_lists_its_own(&acme, &app.config().kafka.kafka_topic, &topic).await;
+
     let tag = created.header("etag").expect("ETag").to_owned();
     put(&operator, "orders", None, &["order.*"]).await.expect(428);
     let clash = put(&operator, "rivals", None, &["refund"]).await.expect(409);
@@ -62,4 +64,24 @@ async fn a_class_takes_its_events_to_a_topic_that_workers_read_within_ten_second
     let remove = operator.request("DELETE", "/v1/admin/topics/orders?reason=over").header("if-match", &tag);
     send(remove).await.expect("answer").expect(204);
     app.finish().await;
+}
+
+/// `latest` is about the names that take the topic, also those of events that came before the class was made.
+async fn each_topic_lists_its_own(acme: &Client, default: &str, class: &str) {
+    let names = async |topic: &str| {
+        let page = acme.get(&format!("/v1/topics/{topic}/latest?limit=250")).await.expect(200).body;
+        assert_eq!(page["next_cursor"], json!(null));
+        let events = page["data"].as_array().expect("events").iter();
+        events.map(|event| event["event_name"].as_str().expect("name").to_owned()).collect::<Vec<_>>()
+    };
+    let of_class = names(class).await;
+    assert_eq!(of_class.first().map(String::as_str), Some("refund"), "newest first");
+    assert_eq!(of_class.last().map(String::as_str), Some("order.before"));
+    assert!(of_class[1..].iter().all(|name| name.starts_with("order.")), "{of_class:?}");
+    assert_eq!(names(default).await, ["refunds", "order", "view"]);
+    assert_eq!(
+        acme.get(&format!("/v1/topics/{class}/latest?limit=1")).await.expect(200).body["data"][0]["event_name"],
+        "refund"
+    );
+    acme.get(&format!("/v1/topics/{class}s/latest")).await.expect(404);
 }

@@ -111,7 +111,8 @@ impl EventsApi {
 
     /// List the newest events of a topic
     ///
-    /// Needs the scope `events:read`. Only the account's own; the topic is the first part of a receipt.
+    /// Needs the scope `events:read`. Only the account's own. The topic is the first part of a receipt; its events are those whose
+    /// names take it by the topic classes as they are now. There is no next page: older events are listed by `/v1/events`.
     #[oai(path = "/v1/topics/:topic/latest", method = "get", operation_id = "listLatestOfTopic")]
     async fn latest(
         &self,

@@ -1,18 +1,20 @@
 //! Summaries. Invariant: an account is summed up for itself only.
 
+use bytes::{Bytes, BytesMut};
 use poem_openapi::param::{Path, Query};
+use poem_openapi::types::ToJSON;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::Serialize;
 
-use super::super::answer::Reply;
+use super::super::answer::Worded;
 use super::super::caller::{Caller, MetricsRead};
 use super::super::failure::{Failure, Read};
 use super::super::fresh::{AnsweredBy, wait_for};
-use super::super::problem::Problem;
+use super::super::problem::{Code, Problem};
 use super::super::text::{Rfc3339, Time};
 use super::Group;
 use crate::domain::time::{SECOND, Timestamp};
-use crate::query::{Database, EventCount, Summary, UserCount};
+use crate::query::{Database, EventCount, Summary, Told, UserCount, Words};
 
 /// `GET /v1/accounts/{account_id}/summary` and its alias.
 pub(in super::super) struct SummaryApi;
@@ -88,7 +90,7 @@ enum Summed {
     /// The summary
     #[oai(status = 200)]
     Summed(
-        Reply<SummaryBody>,
+        Worded<SummaryBody>,
         /// Seconds since the database was asked
         #[oai(header = "Age")]
         i64,
@@ -168,9 +170,35 @@ async fn sum_up(
 ) -> Result<Summed, Problem> {
     let (queries, now) = (&caller.components.queries, Timestamp::now());
     let window = queries.window(from.map(|time| time.0), to.map(|time| time.0), now)?;
-    let summary = queries.summary(&caller.tenant.account_id, (window, top), database, now).await?;
-    let age = Timestamp::now().micros_since(summary.computed_at).max(0) / SECOND;
-    Ok(Summed::Summed(Reply(summary.into()), age))
+    let told = queries.told_summary(&caller.tenant.account_id, (window, top), database, now).await?;
+    let age = Timestamp::now().micros_since(told.computed_at()).max(0) / SECOND;
+    Ok(Summed::Summed(worded(&told, now)?, age))
+}
+
+/// Most summaries are asked for again while they are kept: only the first asker pays for the words, all others for the lag.
+fn worded(told: &Told, now: Timestamp) -> Result<Worded<SummaryBody>, Problem> {
+    let [before, after] = told.words(|| words(&SummaryBody::from(told.summary(now))).unwrap_or_default());
+    if before.is_empty() {
+        tracing::error!("a summary cannot be written");
+        return Err(Problem::new(Code::Internal, ""));
+    }
+    let mut text = BytesMut::with_capacity(before.len() + after.len() + 24);
+    text.extend_from_slice(before);
+    match told.lag_seconds(now) {
+        Some(lag) => text.extend_from_slice(lag.to_json_string().as_bytes()),
+        None => text.extend_from_slice(b"null"),
+    }
+    text.extend_from_slice(after);
+    Ok(Worded::new(text.freeze()))
+}
+
+/// The JSON before and after the lag. What follows it holds no text of a tenant, so the last one of its name is it.
+fn words(body: &SummaryBody) -> Option<Words> {
+    const LAG: &str = "\"lag_seconds\":";
+    let text = serde_json::to_string(body).ok()?;
+    let at = text.rfind(LAG)? + LAG.len();
+    let after = at + text[at..].find(',')?;
+    Some([Bytes::copy_from_slice(&text.as_bytes()[..at]), Bytes::copy_from_slice(&text.as_bytes()[after..])])
 }
 
 impl From<Summary> for SummaryBody {
@@ -204,5 +232,36 @@ impl From<EventCount> for CountBody {
 impl From<UserCount> for UserBody {
     fn from(UserCount { user_id, events }: UserCount) -> Self {
         Self { user_id, events }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_leave_room_for_the_lag_alone() {
+        let at = Rfc3339(Timestamp::EPOCH);
+        let body = SummaryBody {
+            account_id: "a".into(),
+            window: WindowBody { from: at, to: at },
+            total_events: 1,
+            counts: vec![CountBody { event_name: "\"lag_seconds\":1,".into(), events: 1 }],
+            top_users: Some(vec![]),
+            approximate: false,
+            relative_error: None,
+            unseen_events: None,
+            data_as_of: Some(at),
+            lag_seconds: Some(0.25),
+            answered_by: AnsweredBy::Primary,
+            stale: false,
+        };
+        let [before, after] = words(&body).expect("words");
+        let again = [&before[..], b"7.5", &after[..]].concat();
+        let again: serde_json::Value = serde_json::from_slice(&again).expect("JSON");
+        let mut told = serde_json::to_value(&body).expect("JSON");
+        told["lag_seconds"] = 7.5.into();
+        assert_eq!(again, told);
+        assert!(words(&SummaryBody { lag_seconds: None, ..body }).is_some());
     }
 }

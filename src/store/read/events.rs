@@ -7,6 +7,7 @@ use sqlx::{Error, Row};
 
 use crate::domain::event::{Channel, Event};
 use crate::domain::id::{AccountId, EventId};
+use crate::domain::routes::Names;
 use crate::domain::time::Timestamp;
 
 /// An event as Postgres holds it.
@@ -67,6 +68,41 @@ pub(super) const PAGE: &str = concat!(
       ORDER BY occurred_at DESC, event_id DESC
       LIMIT $9"
 );
+
+/// The names decide as `domain::routes` does.
+pub(super) const LATEST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM events
+      WHERE account_id = $1
+        AND COALESCE((SELECT own FROM UNNEST($2::text[], $3::bool[]) AS exact (name, own) WHERE name = event_name LIMIT 1),
+                     (SELECT own FROM UNNEST($4::text[], $5::bool[]) WITH ORDINALITY AS begins (start, own, turn)
+                       WHERE starts_with(event_name, start) ORDER BY turn LIMIT 1),
+                     $6)
+      ORDER BY occurred_at DESC, event_id DESC
+      LIMIT $7"
+);
+
+pub(in crate::store) async fn latest(
+    connection: &mut PgConnection,
+    account: &AccountId,
+    names: &Names,
+    limit: u16,
+) -> Result<Vec<StoredEvent>, Error> {
+    let lists = |list: &[(String, bool)]| list.iter().cloned().unzip::<_, _, Vec<String>, Vec<bool>>();
+    let ((exact, own_exact), (beginnings, own_beginnings)) = (lists(&names.exact), lists(&names.beginnings));
+    let rows = sqlx::query(LATEST)
+        .bind(account.as_str())
+        .bind(exact)
+        .bind(own_exact)
+        .bind(beginnings)
+        .bind(own_beginnings)
+        .bind(names.others)
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(stored_event).collect()
+}
 
 pub(in crate::store) async fn one(
     connection: &mut PgConnection,

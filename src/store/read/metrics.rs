@@ -189,7 +189,7 @@ pub(in crate::store) async fn rows(
 }
 
 /// How many events of the account, of all names, the buckets of the window hold; never fewer than the window does.
-pub(super) async fn touched(connection: &mut PgConnection, account: &AccountId, window: Window) -> Result<u64, Error> {
+async fn touched(connection: &mut PgConnection, account: &AccountId, window: Window) -> Result<u64, Error> {
     let (first, end) = window.touched_buckets();
     let row = sqlx::query(TOUCHED)
         .bind(account.as_str())

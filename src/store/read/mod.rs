@@ -39,10 +39,11 @@ fn opening(account: &AccountId, limit: Duration) -> String {
 }
 
 /// The statements of readers by name, so that tests can ask Postgres what they cost.
-pub(super) fn statements() -> [(&'static str, &'static str); 5] {
+pub(super) fn statements() -> [(&'static str, &'static str); 6] {
     [
         ("event", events::ONE),
         ("page", events::PAGE),
+        ("latest", events::LATEST),
         ("counts", summary::COUNTS),
         ("measure", metrics::measure_sql(Some(metrics::GroupBy::Hour))),
         ("trace", trace::DEAD),

@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
 
-use super::metrics::touched;
 use super::sketches::{self, Approximation};
 use crate::domain::id::AccountId;
 use crate::domain::window::Window;
@@ -47,32 +46,44 @@ pub struct SummaryRows {
     pub approximation: Option<Approximation>,
 }
 
+/// All of it in one statement: how many events the buckets that touch the window hold ($2 to $3), and by that whether the window
+/// is as asked for ($4 to $7, cut at its whole buckets $5 to $6) and its users are counted, or is all of those buckets. What is
+/// not wanted is not read, because the planner tests `countable` once and before.
 pub(super) const COUNTS: &str = "
-    SELECT event_name, sum(events)::bigint, (sum(sum(events)) OVER ())::bigint
-      FROM (SELECT event_name, events
-              FROM event_counts
-             WHERE account_id = $1 AND bucket >= $3 AND bucket < $4
-             UNION ALL
-            SELECT event_name, count(*)
-              FROM events
-             WHERE account_id = $1 AND occurred_at >= $2 AND occurred_at < $3
-             GROUP BY event_name
-             UNION ALL
-            SELECT event_name, count(*)
-              FROM events
-             WHERE account_id = $1 AND occurred_at >= $4 AND occurred_at < $5
-             GROUP BY event_name) AS part (event_name, events)
-     GROUP BY event_name
-     ORDER BY 2 DESC, 1
-     LIMIT $6";
-
-const TOP_USERS: &str = "
-    SELECT user_id, count(*)
-      FROM events
-     WHERE account_id = $1 AND occurred_at >= $2 AND occurred_at < $3
-     GROUP BY user_id
-     ORDER BY 2 DESC, 1
-     LIMIT $4";
+    WITH part AS MATERIALIZED (
+           SELECT bucket, event_name, events FROM event_counts WHERE account_id = $1 AND bucket >= $2 AND bucket < $3),
+         size AS MATERIALIZED (SELECT COALESCE(sum(events), 0) <= $8 AS countable FROM part),
+         counts AS (
+           SELECT event_name, sum(events)::bigint AS events, (sum(sum(events)) OVER ())::bigint AS total
+             FROM (SELECT event_name, events
+                     FROM part
+                    WHERE (bucket >= $5 AND bucket < $6) OR NOT (SELECT countable FROM size)
+                    UNION ALL
+                   SELECT event_name, count(*)
+                     FROM events
+                    WHERE account_id = $1 AND occurred_at >= $4 AND occurred_at < $5 AND (SELECT countable FROM size)
+                    GROUP BY event_name
+                    UNION ALL
+                   SELECT event_name, count(*)
+                     FROM events
+                    WHERE account_id = $1 AND occurred_at >= $6 AND occurred_at < $7 AND (SELECT countable FROM size)
+                    GROUP BY event_name) AS both_edges (event_name, events)
+            GROUP BY event_name
+            ORDER BY 2 DESC, 1
+            LIMIT $9),
+         active AS (
+           SELECT user_id, count(*) AS events
+             FROM events
+            WHERE account_id = $1 AND occurred_at >= $4 AND occurred_at < $7 AND (SELECT countable FROM size)
+            GROUP BY user_id
+            ORDER BY 2 DESC, 1
+            LIMIT $10)
+    SELECT 'size' AS part, '' AS word, 0::bigint AS events, 0::bigint AS total FROM size WHERE countable
+     UNION ALL
+    SELECT 'name', event_name, events, total FROM counts
+     UNION ALL
+    SELECT 'user', user_id, events, 0 FROM active
+     ORDER BY part, events DESC, word";
 
 pub(in crate::store) async fn rows(
     connection: &mut PgConnection,
@@ -80,52 +91,53 @@ pub(in crate::store) async fn rows(
     window: Window,
     (top, exact): (u16, u64),
 ) -> Result<SummaryRows, Error> {
-    let countable = touched(connection, account, window).await? <= exact;
-    let window = if countable { window } else { window.widened() };
     let [start, first, last, end] = cuts(window);
-    let counted = sqlx::query(COUNTS)
+    let (touched, touched_end) = window.touched_buckets();
+    let rows = sqlx::query(COUNTS)
         .bind(account.as_str())
+        .bind(super::second(touched))
+        .bind(super::second(touched_end))
         .bind(start)
         .bind(first)
         .bind(last)
         .bind(end)
+        .bind(i64::try_from(exact).unwrap_or(i64::MAX))
         .bind(MAX_NAMES)
+        .bind(i64::from(top))
         .fetch_all(&mut *connection)
         .await?;
-    let (top_users, approximation) = if countable {
-        (Some(active(connection, account, [start, end], top).await?), None)
-    } else if let Some(cover) = sketches::cover(connection, account, window).await? {
-        let (users, approximation) = sketches::top_users(connection, account, &cover, top).await?;
-        (Some(users), Some(approximation))
-    } else {
-        (None, None)
-    };
-    Ok(SummaryRows {
-        window,
-        total_events: counted.first().map_or(Ok(0), |row| number(row, 2))?,
-        counts: counted
-            .iter()
-            .map(|row| Ok(EventCount { event_name: row.try_get(0)?, events: number(row, 1)? }))
-            .collect::<Result<_, Error>>()?,
-        top_users,
-        approximation,
-    })
+    let (mut countable, mut total_events, mut counts, mut users) = (false, 0, Vec::new(), Vec::new());
+    for row in &rows {
+        let (part, word, events): (&str, String, u64) = (row.try_get(0)?, row.try_get(1)?, number(row, 2)?);
+        match part {
+            "size" => countable = true,
+            "name" => {
+                total_events = number(row, 3)?;
+                counts.push(EventCount { event_name: word, events });
+            }
+            _ => users.push(UserCount { user_id: word, events }),
+        }
+    }
+    let found = SummaryRows { window, total_events, counts, top_users: Some(users), approximation: None };
+    if countable { Ok(found) } else { estimated(connection, account, found, top).await }
 }
 
-async fn active(
+/// The same of a window with too many events to look at each.
+async fn estimated(
     connection: &mut PgConnection,
     account: &AccountId,
-    [start, end]: [DateTime<Utc>; 2],
+    counted: SummaryRows,
     top: u16,
-) -> Result<Vec<UserCount>, Error> {
-    let rows = sqlx::query(TOP_USERS)
-        .bind(account.as_str())
-        .bind(start)
-        .bind(end)
-        .bind(i64::from(top))
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(|row| Ok(UserCount { user_id: row.try_get(0)?, events: number(row, 1)? })).collect()
+) -> Result<SummaryRows, Error> {
+    let window = counted.window.widened();
+    let (top_users, approximation) = match sketches::cover(connection, account, window).await? {
+        Some(cover) => {
+            let (users, approximation) = sketches::top_users(connection, account, &cover, top).await?;
+            (Some(users), Some(approximation))
+        }
+        None => (None, None),
+    };
+    Ok(SummaryRows { window, top_users, approximation, ..counted })
 }
 
 fn number(row: &PgRow, at: usize) -> Result<u64, Error> {

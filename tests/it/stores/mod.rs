@@ -11,6 +11,7 @@ use weir::domain::event::{Channel, Event};
 use weir::domain::id::{AccountId, EventId};
 use weir::domain::partitioner::Topics;
 use weir::domain::receipt::ReceiptSealer;
+use weir::domain::routes::Routes;
 use weir::domain::time::Timestamp;
 use weir::query::Queries;
 use weir::store::{ApiStore, EventSink, Progress, WorkerStore, Written};
@@ -95,7 +96,7 @@ impl Stores {
     /// Questions to another store.
     pub fn queries_on(&self, store: ApiStore) -> Queries {
         let cache = Cache::open(&self.config.redis).expect("cache");
-        Queries::new(store, cache, self.sealer.clone(), &self.config.query)
+        Queries::new((store, cache), self.sealer.clone(), Routes::new("events"), &self.config.query)
     }
 
     /// Writes a batch that says nothing of progress.
