@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{anyhow, ensure};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
@@ -19,8 +19,8 @@ const WITHIN: Duration = Duration::from_secs(17);
 /// Bytes of the large body, which the answers 401, 413 and 429 come before.
 const LARGE: usize = 1 << 20;
 
-/// Limits that the first request of an account spends.
-const SPENT: [(&str, &str); 2] = [("WEIR_LIMIT_SUSTAINED", "1"), ("WEIR_LIMIT_BURST", "1")];
+/// A limit that refuses every event, for as long as the arms take.
+const SPENT: (&str, &str) = ("WEIR_LIMIT_SUSTAINED", "0");
 
 /// What is sent, and what must come back.
 struct Case {
@@ -62,8 +62,7 @@ impl Refusals {
     /// # Errors
     /// When a stack does not start, or an answer is not what the arm is about.
     pub fn run(self, weir: &Path, extra: &[(String, String)]) -> anyhow::Result<Vec<Measured>> {
-        let spent = SPENT.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let spent: Vec<_> = extra.iter().cloned().chain(spent).collect();
+        let spent: Vec<_> = extra.iter().cloned().chain([(SPENT.0.to_owned(), SPENT.1.to_owned())]).collect();
         let (open, shut) = (Stack::start(weir, extra)?, Stack::start(weir, &spent)?);
         for stack in [&open, &shut] {
             stack.api.start()?;
@@ -72,7 +71,6 @@ impl Refusals {
         let arm = |stack, case| Refused::new(stack, case, self.connections, self.run_for);
         let mut arms: Vec<Refused<'_>> = on_open(&open)?.into_iter().map(|case| arm(&open, case)).collect();
         arms.extend(on_shut(&shut)?.into_iter().map(|case| arm(&shut, case)));
-        spend(&shut)?;
         let mut turns: Vec<&mut dyn Arm> = arms.iter_mut().map(|arm| arm as &mut dyn Arm).collect();
         let measured = interleave(&mut turns, self.rounds)?;
         open.stop()?;
@@ -125,31 +123,12 @@ fn on_shut(stack: &Stack) -> anyhow::Result<Vec<Case>> {
     ])
 }
 
-/// Sends until the account is refused.
-fn spend(stack: &Stack) -> anyhow::Result<()> {
-    let spent = on_shut(stack)?.into_iter().next().context("an arm that is limited")?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut client = Client::new(stack.address());
-        for _ in 0..1_000 {
-            if client.call(&spent.request, WITHIN).await.map_err(|lost| anyhow!("{lost:?}"))?.status == 429 {
-                return Ok(());
-            }
-        }
-        Err(anyhow!("the account is never refused"))
-    })
-}
-
 impl Arm for Refused<'_> {
     fn name(&self) -> &str {
         self.case.name
     }
 
     fn round(&mut self) -> anyhow::Result<Sample> {
-        if self.case.status == 429 {
-            // The window slides: what was spent in an earlier round may have come back.
-            spend(self.stack)?;
-        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let meter = self.stack.meter();
         let (before, begun) = (meter.read(), Instant::now());
@@ -167,10 +146,6 @@ async fn ask(stack: &Stack, case: &Case, until: Instant) -> anyhow::Result<u64> 
     let mut answers = 0;
     while Instant::now() < until {
         let answer = client.call(&case.request, WITHIN).await.map_err(|lost| anyhow!("{}: {lost:?}", case.name))?;
-        if case.status == 429 && answer.status == 202 {
-            // One a minute comes through; the next is refused again.
-            continue;
-        }
         ensure!(answer.status == case.status, "{}: {} came back", case.name, answer.status);
         answers += 1;
         if case.unsent > 0 {

@@ -111,7 +111,7 @@ impl BenchArgs {
     fn judge(self) -> anyhow::Result<bool> {
         let figures = judged(100 * self.rounds as usize)?;
         for Judged { event, bytes, parse_ns, lint_ns, judge_ns, refuse_ns, ratio } in &figures {
-            let [parse, lint, judge, refuse] = [parse_ns, lint_ns, judge_ns, refuse_ns].map(|spread| spread.median);
+            let [parse, lint, judge, refuse] = [parse_ns, lint_ns, judge_ns, refuse_ns].map(|spread| spread.min);
             say(format_args!(
                 "{event} ({bytes} bytes): parse {parse:.0} ns, lint {lint:.0}, judge {judge:.0}, refuse {refuse:.0}"
             ));

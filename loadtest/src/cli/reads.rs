@@ -47,6 +47,7 @@ impl ReadsArgs {
             ("write p99 beside ÷ alone", figures.write_p99_grows, 1.25, false),
             ("large summary, cached, p99 ms", figures.large_cached_summary.latency.p99_ms, 300.0, false),
             ("large summary, computed, p99 ms", figures.large_summary.latency.p99_ms, 1_000.0, false),
+            ("door to frame, p95 ms", figures.frames.p95_ms, 250.0, false),
             ("large summary, odd ends, p99 ms", figures.large_odd_summary.latency.p99_ms, 1_000.0, false),
         ];
         let mut held = true;

@@ -2,6 +2,7 @@
 //! questions beside writes. Invariant: every figure is a ratio or a percentile of one run, so a slow machine shows in both halves.
 
 mod ask;
+mod frames;
 mod seed;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use anyhow::ensure;
 use serde::Serialize;
 
 pub use ask::{Asked, ask, every};
+pub use frames::frames;
 pub use seed::{Size, seed, wait_for_sketches};
 
 use crate::generate::{self, Mix, Pace, Percentiles, Plan, Profile, Schedule};
@@ -51,6 +53,8 @@ pub struct Figures {
     pub writes_alone: Percentiles,
     /// Writes beside 20 summaries a second of the large account, computed each time.
     pub writes_beside: Percentiles,
+    /// From the door to a live stream, at 5,000 events a second.
+    pub frames: Percentiles,
     /// `cached_summary` ÷ `empty_get`, by rate.
     pub cached_to_empty: f64,
     /// `rollup_summary` ÷ `one_event`, by rate.
@@ -87,17 +91,24 @@ pub fn measure(stack: &Stack, size: Size, lengths: Lengths) -> anyhow::Result<Fi
     let large_summary = closed("large, whole buckets", WHALE, 1, &large)?;
     let large_odd_summary = closed("large, odd ends", WHALE, 1, &odd)?;
 
-    let writes_alone = writes(stack, lengths.beside)?;
+    let writes_alone = writes(stack, lengths.beside, 100.0)?;
     let beside = std::thread::scope(|scope| {
         let questions =
             scope.spawn(|| every(stack, WHALE, Duration::from_millis(50), lengths.beside, &|n| large(n + 50)));
-        let written = writes(stack, lengths.beside)?;
+        let written = writes(stack, lengths.beside, 100.0)?;
         let asked = questions.join().map_err(|_| anyhow::anyhow!("the questions panicked"))??;
         say(format_args!("  beside it: {:.0} summaries/s, p99 {:.1} ms", asked.per_second, asked.latency.p99_ms));
         anyhow::Ok(written)
     })?;
+    let frames = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| frames(stack, lengths.beside));
+        writes(stack, lengths.beside, 250.0)?;
+        watching.join().map_err(|_| anyhow::anyhow!("the watcher panicked"))?
+    })?;
+    say(format_args!("{} frames, p95 {:.1} ms behind the door", frames.count, frames.p95_ms));
     Ok(Figures {
         size,
+        frames,
         cached_to_empty: cached_summary.per_second / empty_get.per_second,
         rollup_to_one_event: rollup_summary.per_second / one_event.per_second,
         write_p99_grows: beside.p99_ms / writes_alone.p99_ms,
@@ -113,9 +124,9 @@ pub fn measure(stack: &Stack, size: Size, lengths: Lengths) -> anyhow::Result<Fi
     })
 }
 
-/// Two thousand events a second in batches of 20, by the clock.
-fn writes(stack: &Stack, run_for: Duration) -> anyhow::Result<Percentiles> {
-    let schedule = Schedule::new(Profile::Steady, 100.0, run_for.as_secs(), u64::MAX);
+/// So many batches of 20 a second, by the clock.
+fn writes(stack: &Stack, run_for: Duration, batches: f64) -> anyhow::Result<Percentiles> {
+    let schedule = Schedule::new(Profile::Steady, batches, run_for.as_secs(), u64::MAX);
     let plan = Plan {
         peer: stack.address(),
         pace: Pace::Open(schedule),

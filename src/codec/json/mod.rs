@@ -71,6 +71,7 @@ pub(super) fn syntax(error: &serde_json::Error) -> Malformed {
 }
 
 /// The value as a text, if it is one.
+#[inline]
 pub fn as_text(raw: &RawValue) -> Option<Cow<'_, str>> {
     let inside = raw.get().strip_prefix('"')?.strip_suffix('"')?;
     if inside.contains('\\') {
@@ -81,6 +82,7 @@ pub fn as_text(raw: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// The literal of a number, if it is one.
+#[inline]
 pub fn as_number(raw: &RawValue) -> Option<&str> {
     raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit()).then(|| raw.get())
 }
@@ -101,11 +103,13 @@ pub fn as_array(raw: &RawValue) -> Option<Vec<&RawValue>> {
 }
 
 /// The bytes of an object, if it is one.
+#[inline]
 pub fn as_object(raw: &RawValue) -> Option<&str> {
     raw.get().starts_with('{').then(|| raw.get())
 }
 
 /// Whether a JSON text nests deeper than so many levels; a scalar is 0.
+#[inline]
 pub fn nests_deeper(json: &str, levels: usize) -> bool {
     // A text nests no deeper than it has opening brackets, those in its strings counted too: this much is known at a glance.
     json.bytes().map(|byte| usize::from(matches!(byte, b'{' | b'['))).sum::<usize>() > levels && depth(json) > levels
