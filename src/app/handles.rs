@@ -95,6 +95,9 @@ impl Handles {
             false => None,
         };
         let sli = Sli::open(config, roles, tasks, background)?;
+        if let Some(api) = &api {
+            quotas.tell_usage(&config.limit, (&api.limiter, &api.cache), &sli.store, (tasks, background));
+        }
         Ok(Self { health, producer, api, worker, quotas, sli })
     }
 
@@ -110,6 +113,7 @@ impl Handles {
             lanes: api.lanes.clone(),
             lane_history: History::new(api.lane_store.clone()),
             quotas: api.quota_desk.clone(),
+            fairness: self.quotas.fairness(&self.sli.store),
             ingest: Arc::new(ingest),
             repeats: Repeats::new(api.cache.clone(), longest_request(config)),
             queries: Arc::new(Queries::new(

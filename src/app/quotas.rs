@@ -2,18 +2,19 @@
 //! nothing waits for Postgres longer than a moment.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Roles;
-use crate::cache::Channel;
-use crate::config::Config;
+use crate::cache::{Cache, Channel};
+use crate::config::{Config, LimitConfig};
 use crate::domain::time::Timestamp;
-use crate::limit::Quotas;
-use crate::quotas::{CHANNEL, Follower};
-use crate::store::QuotaStore;
+use crate::limit::{Limiter, Quotas};
+use crate::quotas::{CHANNEL, FairnessDesk, Follower, RollUp, Teller};
+use crate::store::{QuotaStore, SliStore};
 use crate::worker::Weights;
 
 pub(super) struct Followed {
@@ -39,6 +40,25 @@ impl Followed {
         follower.first().await;
         tasks.spawn(follower.run(config.operators.poll(), channel, background.clone()));
         Ok(Self { store, quotas })
+    }
+
+    /// Tells what accounts use here, and stands for the lead of those who write it down.
+    pub(super) fn tell_usage(
+        &self,
+        config: &LimitConfig,
+        (limiter, cache): (&Limiter, &Cache),
+        sli: &SliStore,
+        (tasks, background): (&TaskTracker, &CancellationToken),
+    ) {
+        let teller = Teller::new(limiter.clone(), cache.clone());
+        tasks.spawn(teller.run(Duration::from_millis(config.usage_tell_ms), background.clone()));
+        let roll_up = RollUp::new(cache.clone(), self.store.clone(), self.fairness(sli), config);
+        tasks.spawn(roll_up.run(background.clone()));
+    }
+
+    /// What became of everybody's share.
+    pub(super) fn fairness(&self, sli: &SliStore) -> FairnessDesk {
+        FairnessDesk::new(self.store.clone(), sli.clone(), Arc::clone(&self.quotas))
     }
 
     /// How heavy accounts are when they share a worker.

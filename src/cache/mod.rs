@@ -6,6 +6,7 @@ mod channel;
 mod counters;
 pub mod limiter;
 mod metrics;
+mod usage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,7 @@ use crate::domain::time::Timestamp;
 pub use answers::Claim;
 pub use channel::Channel;
 use metrics::Ended;
+pub use usage::MinuteOf;
 
 pub use counters::{MAX_NAMES, Minutes, Names, REST};
 

@@ -1,6 +1,6 @@
 //! What an account may do unless an operator says otherwise. Invariant: no limit is needed for another to hold.
 //!
-//! `WEIR_LIMIT_*`: quotas of an account, caps above all accounts, addresses, and the pace of leases.
+//! `WEIR_LIMIT_*`: quotas of an account, caps above all accounts, addresses, and the pace of leases. `WEIR_USAGE_*`: what is kept of use.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -46,6 +46,15 @@ pub struct LimitConfig {
     /// Milliseconds between renewals of leases
     #[arg(long, env = "WEIR_LIMIT_TICK_MS", default_value_t = 100, value_name = "MS")]
     pub limit_tick_ms: u64,
+    /// Milliseconds between two times an instance tells what accounts used
+    #[arg(long, env = "WEIR_USAGE_TELL_MS", default_value_t = 2_000, value_name = "MS")]
+    pub usage_tell_ms: u64,
+    /// Milliseconds between two times the minutes of use are written to Postgres, by one instance for all
+    #[arg(long, env = "WEIR_USAGE_ROLL_UP_MS", default_value_t = 20_000, value_name = "MS")]
+    pub usage_roll_up_ms: u64,
+    /// Days the minutes of use are kept
+    #[arg(long, env = "WEIR_USAGE_DAYS", default_value_t = 30, value_name = "DAYS")]
+    pub usage_days: u32,
     /// Milliseconds a charge may wait for Redis
     #[arg(long, env = "WEIR_LIMIT_CHARGE_MS", default_value_t = 5, value_name = "MS")]
     pub limit_charge_ms: u64,
@@ -98,6 +107,16 @@ impl LimitConfig {
         // A lease is lost after 15 s without a word; the ring's finest bucket is 100 ms.
         if !(10..=1_000).contains(&self.limit_tick_ms) {
             mistakes.push("WEIR_LIMIT_TICK_MS must be 10 to 1000".into());
+        }
+        // Seconds are kept for 90 minutes in Redis.
+        if !(100..=60_000).contains(&self.usage_tell_ms) {
+            mistakes.push("WEIR_USAGE_TELL_MS must be 100 to 60000".into());
+        }
+        if !(100..=600_000).contains(&self.usage_roll_up_ms) {
+            mistakes.push("WEIR_USAGE_ROLL_UP_MS must be 100 to 600000".into());
+        }
+        if !(1..=400).contains(&self.usage_days) {
+            mistakes.push("WEIR_USAGE_DAYS must be 1 to 400".into());
         }
         if !(1..=1_000).contains(&self.limit_charge_ms) {
             mistakes.push("WEIR_LIMIT_CHARGE_MS must be 1 to 1000".into());

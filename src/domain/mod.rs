@@ -13,4 +13,5 @@ pub mod routes;
 pub mod sli;
 pub mod tenant;
 pub mod time;
+pub mod usage;
 pub mod window;

@@ -73,7 +73,7 @@ use crate::lanes::{History, Lanes};
 use crate::limit::Limiter;
 use crate::operators::Operators;
 use crate::query::Queries;
-use crate::quotas::QuotaDesk;
+use crate::quotas::{FairnessDesk, QuotaDesk};
 use crate::slo::desk::Desk;
 use crate::sources::Sources;
 use crate::stream::Streams;
@@ -100,6 +100,8 @@ pub struct Components {
     pub lane_history: History,
     /// What operators let accounts do.
     pub quotas: QuotaDesk,
+    /// What became of everybody's share.
+    pub fairness: FairnessDesk,
     /// Events in.
     pub ingest: Arc<Ingest>,
     /// Answers by Idempotency-Key.

@@ -88,6 +88,7 @@ async fn rig() -> Rig {
     let components = Arc::new(Components {
         streams: Arc::new(streams),
         limiter: Limiter::start(&config.limit, None, Arc::clone(&quotas), &tasks, stop.clone()),
+        fairness: fairness(&config, Arc::clone(&quotas)),
         quotas: quota_desk(&config, quotas),
         desk: desk(&config),
         status_page: true,
@@ -127,6 +128,13 @@ fn desk(config: &Config) -> crate::slo::desk::Desk {
     let url = config.database.database_url.clone().expect("url");
     let store = crate::store::SliStore::open(&url, &config.database).expect("store");
     crate::slo::desk::Desk::new(store, crate::slo::objectives::Objectives::load(None).expect("sound"), None)
+}
+
+fn fairness(config: &Config, quotas: Arc<Quotas>) -> crate::quotas::FairnessDesk {
+    let url = config.database.database_url.clone().expect("url");
+    let store = crate::store::QuotaStore::open(&url, &config.database).expect("store");
+    let sli = crate::store::SliStore::open(&url, &config.database).expect("store");
+    crate::quotas::FairnessDesk::new(store, sli, quotas)
 }
 
 fn quota_desk(config: &Config, quotas: Arc<Quotas>) -> crate::quotas::QuotaDesk {

@@ -17,6 +17,7 @@ use super::inflight::Slots;
 use super::plan::{Plan, window_seconds};
 use super::quotas::Quotas;
 use super::refusal::{LimitsView, PolicyView, Refusal, whole_seconds};
+use super::usage::Usage;
 
 /// The lease of a unit that no policy counts: never used up in practice.
 const UNCOUNTED: i64 = 1 << 60;
@@ -37,6 +38,7 @@ pub(super) struct Account {
     /// Whether the tick looks after it.
     pub(super) listed: AtomicBool,
     pub(super) slots: Slots,
+    pub(super) usage: Usage,
     /// When it was last asked for.
     pub(super) seen: AtomicI64,
 }
@@ -79,6 +81,7 @@ impl Account {
             book: tokio::sync::Mutex::new(Book::default()),
             listed: AtomicBool::new(false),
             slots: Slots::default(),
+            usage: Usage::default(),
             seen: AtomicI64::new(now),
         }
     }

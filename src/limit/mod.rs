@@ -25,6 +25,7 @@ mod spends;
 #[cfg(test)]
 mod tests;
 mod tick;
+mod usage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -37,8 +38,10 @@ use tokio_util::task::TaskTracker;
 use crate::cache::limiter::Windows;
 use crate::config::LimitConfig;
 use crate::domain::id::AccountId;
-use crate::domain::quota::Mode as QuotaMode;
+use crate::domain::quota::{Mode as QuotaMode, Quota};
+use crate::domain::ring::Rule;
 use crate::domain::time::Timestamp;
+use crate::domain::usage::Use;
 
 use account::Account;
 use accounts::Accounts;
@@ -53,6 +56,7 @@ pub use pass::{Charge, Pass};
 pub use peer::{Peers, client_address};
 pub use quotas::Quotas;
 pub use refusal::{LimitsView, PolicyView, Refusal};
+pub use usage::Used;
 
 /// The limits of this instance. Cheap to clone.
 #[derive(Clone)]
@@ -69,6 +73,8 @@ struct Shared {
     accounts: Accounts,
     /// Accounts the tick looks after.
     listed: parking_lot::Mutex<Vec<Arc<Account>>>,
+    /// Accounts with use that nobody has taken.
+    using: parking_lot::Mutex<Vec<Arc<Account>>>,
     mode: Mode,
     pools: Pools,
     tick: Duration,
@@ -104,6 +110,7 @@ impl Limiter {
             peers: Peers::new(config),
             accounts: Accounts::new(),
             listed: parking_lot::Mutex::default(),
+            using: parking_lot::Mutex::default(),
             mode: Mode::new(alone),
             pools: Pools::new(config),
             tick: config.tick(),
@@ -123,10 +130,17 @@ impl Limiter {
     /// [`Closed`].
     pub fn gate(&self, id: &AccountId, declared: i64) -> Result<Pass, Closed> {
         let account = self.shared.account(id);
+        // How many events it would have brought nobody knows.
+        let unread = Use { offered: 1, accepted: 0, refused: 1, bytes: declared };
         if let Some(refusal) = account.refused_unread(declared, self.shared.now()) {
+            self.shared.used(&account, unread);
             return Err(closed(&account, refusal));
         }
-        self.shared.enter(account)
+        self.shared.enter(Arc::clone(&account)).inspect_err(|why| {
+            if matches!(why, Closed::Limited(..)) {
+                self.shared.used(&account, unread);
+            }
+        })
     }
 
     /// Lets a request in that brings no events: only the requests in flight are looked at.
@@ -158,6 +172,11 @@ impl Limiter {
     pub fn is_alone(&self) -> bool {
         self.shared.mode.is_alone()
     }
+}
+
+/// The window's rules of a quota at `now`: those the limiter itself decides by.
+pub fn rules(id: &AccountId, quota: Quota, now: Timestamp) -> Arc<[Rule]> {
+    plan::Plan::new(id, quota, now, now).rules
 }
 
 impl Shared {

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use crate::domain::outcome::Policy;
 use crate::domain::ring::Unit;
+use crate::domain::usage::Use;
 
 use super::account::Account;
 use super::headers::{Fields, limit_field, refused_field};
@@ -56,9 +57,11 @@ impl Pass {
     pub async fn charge(&self, events: usize, bytes: usize) -> Charge {
         let need = [events, bytes].map(|units| i64::try_from(units).unwrap_or(i64::MAX));
         if self.account.take(need) {
+            self.used([need[0], need[0], need[1]]);
             return Charge { granted: events, refusal: None };
         }
         let settled = self.shared.charge(&self.account, need).await;
+        self.used([need[0], settled.granted[0].min(need[0]), need[1]]);
         if let Some(refusal) = &settled.refusal {
             metrics::refused(refusal);
             self.refusal.get_or_init(|| *refusal);
@@ -68,16 +71,29 @@ impl Pass {
 
     /// Charges the bytes of a body that nobody takes: they were read, so there is nothing to wait for or to refuse.
     pub fn debit(&self, bytes: usize) {
-        self.account.debit(Unit::Bytes, i64::try_from(bytes).unwrap_or(i64::MAX));
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.account.debit(Unit::Bytes, bytes);
         self.shared.list(&self.account);
+        self.used([0, 0, bytes]);
+    }
+
+    /// Files what was offered, what of it was granted, and the bytes that brought it.
+    fn used(&self, [offered, accepted, bytes]: [i64; 3]) {
+        if offered > 0 || bytes > 0 {
+            self.shared.used(&self.account, Use { offered, accepted, refused: offered - accepted, bytes });
+        }
     }
 
     /// Gives events back whose publish definitely failed. Bytes stay charged: they were read.
     pub async fn refund(&self, events: usize) {
-        if events == 0 || !self.account.counts(Unit::Events) {
+        if events == 0 {
             return;
         }
         let amount = i64::try_from(events).unwrap_or(i64::MAX);
+        self.shared.used(&self.account, Use { accepted: -amount, ..Use::default() });
+        if !self.account.counts(Unit::Events) {
+            return;
+        }
         self.account.book.lock().await.refund(self.since, amount);
         self.shared.list(&self.account);
     }

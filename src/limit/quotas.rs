@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 
 use crate::domain::id::AccountId;
-use crate::domain::quota::{Quota, StoredQuota};
+use crate::domain::quota::{Mode, Quota, StoredQuota};
 use crate::domain::time::Timestamp;
 
 use super::plan::Plan;
@@ -41,6 +41,14 @@ impl Quotas {
     /// The quota of an account at `now`.
     pub fn effective(&self, account: &AccountId, now: Timestamp) -> Quota {
         self.stored.load().get(account).map_or(self.default, |stored| stored.effective(self.default, now))
+    }
+
+    /// Events a minute of accounts that do not have the default, `i64::MAX` where none is enforced; and the default.
+    pub fn sustained(&self, now: Timestamp) -> (i64, Vec<(AccountId, i64)>) {
+        let most = |quota: Quota| if quota.sustained.mode == Mode::Enforce { quota.sustained.limit } else { i64::MAX };
+        let stored = self.stored.load();
+        let own = stored.iter().map(|(account, stored)| (account.clone(), most(stored.effective(self.default, now))));
+        (most(self.default), own.collect())
     }
 
     /// Changes whenever something was published.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::sync::Semaphore;
 
 use super::{AuditFilter, AuditRow, Author, CHANNEL, OperatorError, OverrideRow, QuotaChange, QuotaChanged};
 use crate::cache::Cache;
@@ -47,15 +48,17 @@ pub struct AuditPage {
 /// Reads and changes quotas. Cheap to clone.
 #[derive(Clone)]
 pub struct QuotaDesk {
-    store: QuotaStore,
-    quotas: Arc<Quotas>,
-    cache: Cache,
+    pub(super) store: QuotaStore,
+    pub(super) quotas: Arc<Quotas>,
+    pub(super) cache: Cache,
+    /// One trial at a time.
+    pub(super) trials: Arc<Semaphore>,
 }
 
 impl QuotaDesk {
     /// Over the store; `quotas` knows the defaults, `cache` passes the word of a change.
     pub fn new(store: QuotaStore, quotas: Arc<Quotas>, cache: Cache) -> Self {
-        Self { store, quotas, cache }
+        Self { store, quotas, cache, trials: Arc::new(Semaphore::new(1)) }
     }
 
     /// What an account may do at `now`.

@@ -47,10 +47,10 @@ pub use lanes::{LaneStore, StoredPartition};
 pub use migrate::{MigrateError, migrate};
 pub use operator_store::{Author, Change, Changed, Document, Kind, MAX_DOCUMENTS, OperatorStore};
 pub use quotas::{
-    AuditFilter, AuditRow, Followed, MAX_OVERRIDES, MAX_QUOTAS, OverrideRow, QuotaAct, QuotaChange, QuotaChanged,
-    QuotaStore,
+    AccountUse, AuditFilter, AuditRow, Followed, MAX_OVERRIDES, MAX_QUOTAS, OverrideRow, QuotaAct, QuotaChange,
+    QuotaChanged, QuotaStore,
 };
 pub use replica::Database;
-pub use sli::{AccountSums, Flush, SliStore, Stretch, Whose};
+pub use sli::{AccountSums, Beside, Flush, SliStore, Stretch, Whose};
 pub use worker_store::{Bucket, EventSink, Progress, SetAside, WorkerStore, Written};
 pub use write::Retired;

@@ -5,8 +5,8 @@
 use std::sync::LazyLock;
 
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 use tracing_appender::non_blocking::ErrorCounter;
 
@@ -74,6 +74,11 @@ pub fn gauge(name: &str, help: &str) -> Gauge {
 /// A gauge with labels from a closed set.
 pub fn int_gauge_vec(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     register(IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
+/// A gauge of a fraction with labels from a closed set.
+pub fn gauge_vec(name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+    register(GaugeVec::new(Opts::new(name, help), labels))
 }
 
 /// A histogram without labels.

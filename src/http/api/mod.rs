@@ -26,12 +26,7 @@ pub(super) type PublicApi = (
     slo::SloApi,
     incidents::IncidentsApi,
     limits::LimitsApi,
-    admin::LanesAdminApi,
-    admin::SourcesAdminApi,
-    admin::TopicsAdminApi,
-    admin::QuotasAdminApi,
-    admin::OverridesAdminApi,
-    admin::AuditAdminApi,
+    admin::AdminApi,
     operations::OperationsApi,
 );
 
@@ -47,12 +42,7 @@ pub(super) fn public_api(health: crate::telemetry::health::Health) -> PublicApi 
         slo::SloApi,
         incidents::IncidentsApi,
         limits::LimitsApi,
-        admin::LanesAdminApi,
-        admin::SourcesAdminApi,
-        admin::TopicsAdminApi,
-        admin::QuotasAdminApi,
-        admin::OverridesAdminApi,
-        admin::AuditAdminApi,
+        admin::ADMIN,
         operations::OperationsApi { health },
     )
 }

@@ -4,7 +4,9 @@
 mod audit;
 mod change;
 mod document;
+mod fairness;
 mod read;
+mod usage;
 
 use std::time::Duration;
 
@@ -19,9 +21,11 @@ use crate::config::{DatabaseConfig, Secret};
 use crate::domain::id::AccountId;
 use crate::domain::quota::StoredQuota;
 use crate::domain::time::Timestamp;
+use crate::domain::usage::Minute;
 
 pub use audit::{AuditFilter, AuditRow};
 pub use change::{MAX_OVERRIDES, MAX_QUOTAS, QuotaAct, QuotaChange, QuotaChanged};
+pub use fairness::{AccountUse, Spikes};
 pub use read::{Followed, OverrideRow};
 
 /// Connections: one that follows, and one for whoever asks or changes something.
@@ -108,6 +112,61 @@ impl QuotaStore {
         limit: i64,
     ) -> Result<Vec<AuditRow>, ReadError> {
         operate!(self, |tx| audit::page(&mut tx, filter, before, limit))
+    }
+
+    /// Writes minutes of use, each named once.
+    ///
+    /// # Errors
+    /// [`ReadError`]; writing the same again is safe.
+    pub async fn put_usage(&self, minutes: &[(AccountId, Minute)]) -> Result<(), ReadError> {
+        operate!(self, |tx| usage::put(&mut tx, minutes))
+    }
+
+    /// Minutes of an account from `from` until before `to` (Unix seconds), the oldest first, so many at most.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn usage(&self, account: &AccountId, range: (i64, i64), most: i64) -> Result<Vec<Minute>, ReadError> {
+        operate!(self, |tx| usage::between(&mut tx, account, range, most))
+    }
+
+    /// Events accepted of an account from `from` until before `to` (Unix seconds).
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn accepted(&self, account: &AccountId, range: (i64, i64)) -> Result<i64, ReadError> {
+        operate!(self, |tx| usage::accepted(&mut tx, account, range))
+    }
+
+    /// What accounts used in a range of Unix seconds, the busiest first, with what they were entitled to: `limits` are events a minute where
+    /// they differ from `default`.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn used(
+        &self,
+        range: (i64, i64),
+        default: i64,
+        limits: &[(AccountId, i64)],
+        most: i64,
+    ) -> Result<Vec<AccountUse>, ReadError> {
+        operate!(self, |tx| fairness::used(&mut tx, range, (default, limits), most))
+    }
+
+    /// Hours of a range of Unix seconds and the accounts that were over a limit in them, so many at most.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn spikes(&self, range: (i64, i64), most: i64) -> Result<Spikes, ReadError> {
+        operate!(self, |tx| fairness::spikes(&mut tx, range, most))
+    }
+
+    /// Deletes minutes before `before` (Unix seconds), a few thousand at most; whether none is left.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn retire_usage(&self, before: i64) -> Result<bool, ReadError> {
+        operate!(self, |tx| usage::retire(&mut tx, before))
     }
 
     /// Closes the connections; calls that still run end first.

@@ -60,6 +60,17 @@ pub struct AccountSums {
     pub client: u64,
 }
 
+/// Answers of an account in hours in which it was within its limits itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    /// The account.
+    pub account_id: String,
+    /// Whether another was over a limit in those hours.
+    pub spiking: bool,
+    /// What was counted.
+    pub sample: Sample,
+}
+
 /// One flush: what was recorded since the one before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flush {
@@ -151,6 +162,21 @@ impl SliStore {
     /// [`ReadError`].
     pub async fn accounts(&self, from: i64, to: i64, limit: i64) -> Result<Vec<AccountSums>, ReadError> {
         read!(self, Whose::Everybody, |tx| read::accounts(&mut tx, from, to, limit))
+    }
+
+    /// Answers of these operations by account in a range of Unix seconds, apart by whether another account was over a limit in the same
+    /// hour; hours in which the account itself was are left out.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn beside(
+        &self,
+        range: (i64, i64),
+        operations: &[&str],
+        spikes: &[(i64, String)],
+        most: i64,
+    ) -> Result<Vec<Beside>, ReadError> {
+        read!(self, Whose::Everybody, |tx| read::beside(&mut tx, range, (operations, spikes), most))
     }
 
     /// Incidents that touch a range, the oldest first.

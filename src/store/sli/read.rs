@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Error, Postgres, Row, Transaction};
 
-use super::{AccountSums, Stretch, Whose};
+use super::{AccountSums, Beside, Stretch, Whose};
 use crate::domain::sli::{BINS, Sample};
 use crate::store::read::literal;
 
@@ -69,13 +69,39 @@ pub(super) async fn stretches(
 }
 
 fn stretch(row: &PgRow) -> Result<Stretch, Error> {
+    Ok(Stretch { operation: row.try_get(0)?, at: row.try_get(1)?, sample: sample(row)? })
+}
+
+/// The sums, behind two other columns.
+fn sample(row: &PgRow) -> Result<Sample, Error> {
     let count = |place: usize| row.try_get::<i64, _>(place).map(|count| u64::try_from(count).unwrap_or_default());
     let mut bins = [0; BINS];
     for (place, bin) in bins.iter_mut().enumerate() {
         *bin = count(5 + place)?;
     }
-    let sample = Sample { good: count(2)?, bad: count(3)?, client: count(4)?, bins };
-    Ok(Stretch { operation: row.try_get(0)?, at: row.try_get(1)?, sample })
+    Ok(Sample { good: count(2)?, bad: count(3)?, client: count(4)?, bins })
+}
+
+pub(super) async fn beside(
+    connection: &mut PgConnection,
+    (from, to): (i64, i64),
+    (operations, spikes): (&[&str], &[(i64, String)]),
+    most: i64,
+) -> Result<Vec<Beside>, Error> {
+    let sql = format!(
+        "WITH spikes AS (SELECT to_timestamp(at) AS hour, account_id FROM UNNEST($4::bigint[], $5::text[]) AS s (at, account_id))
+         SELECT h.account_id,
+                EXISTS (SELECT FROM spikes WHERE spikes.hour = h.hour AND spikes.account_id <> h.account_id COLLATE \"C\"), {SUMS}
+           FROM sli_hours h
+          WHERE h.hour >= to_timestamp($1) AND h.hour < to_timestamp($2) AND operation = ANY($3)
+            AND NOT EXISTS (SELECT FROM spikes WHERE spikes.hour = h.hour AND spikes.account_id = h.account_id COLLATE \"C\")
+          GROUP BY 1, 2 ORDER BY 1, 2 LIMIT $6"
+    );
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(from as f64).bind(to as f64).bind(operations);
+    let query = query.bind(spikes.iter().map(|(hour, _)| *hour).collect::<Vec<_>>());
+    let query = query.bind(spikes.iter().map(|(_, account)| account.as_str()).collect::<Vec<_>>()).bind(most);
+    let read = |row: &PgRow| Ok(Beside { account_id: row.try_get(0)?, spiking: row.try_get(1)?, sample: sample(row)? });
+    query.fetch_all(connection).await?.iter().map(read).collect()
 }
 
 pub(super) async fn silent_minutes(connection: &mut PgConnection, from: i64, to: i64) -> Result<Vec<i64>, Error> {

@@ -1,8 +1,10 @@
 //! Quotas that operators keep: who may, what is answered, how soon and how long it holds.
 
+mod fairness;
 mod follow;
 mod hold;
 mod keep;
+mod usage;
 mod weights;
 
 use serde_json::{Value, json};

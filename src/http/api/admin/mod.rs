@@ -1,20 +1,48 @@
 //! What operators do. Invariant: every operation here needs an [`Operator`](super::super::admin::Operator).
 
 mod audit;
+mod fairness;
 mod lanes;
 mod overrides;
 mod quotas;
 mod sources;
 mod topics;
+mod usage;
 
 use poem_openapi::ApiResponse;
 
-pub(in crate::http) use audit::AuditAdminApi;
-pub(in crate::http) use lanes::LanesAdminApi;
-pub(in crate::http) use overrides::OverridesAdminApi;
-pub(in crate::http) use quotas::QuotasAdminApi;
-pub(in crate::http) use sources::SourcesAdminApi;
-pub(in crate::http) use topics::TopicsAdminApi;
+use audit::AuditAdminApi;
+use fairness::FairnessAdminApi;
+use lanes::LanesAdminApi;
+use overrides::OverridesAdminApi;
+use quotas::QuotasAdminApi;
+use sources::SourcesAdminApi;
+use topics::TopicsAdminApi;
+use usage::UsageAdminApi;
+
+/// Every operation of operators.
+pub(in crate::http) type AdminApi = (
+    SourcesAdminApi,
+    TopicsAdminApi,
+    LanesAdminApi,
+    QuotasAdminApi,
+    OverridesAdminApi,
+    UsageAdminApi,
+    FairnessAdminApi,
+    AuditAdminApi,
+);
+
+/// Every operation of operators, for routes and for the document.
+pub(in crate::http) const ADMIN: AdminApi = (
+    SourcesAdminApi,
+    TopicsAdminApi,
+    LanesAdminApi,
+    QuotasAdminApi,
+    OverridesAdminApi,
+    UsageAdminApi,
+    FairnessAdminApi,
+    AuditAdminApi,
+);
 
 const PAGE: u16 = 50;
 
