@@ -108,7 +108,7 @@ impl Which {
 }
 
 pub(super) fn run(config: &Config, job: &Job) -> anyhow::Result<()> {
-    let _flush_logs_on_return = telemetry::logging::init_to_stderr(&config.telemetry);
+    let _flush_logs_on_return = telemetry::logging::init_to_stderr(&config.telemetry)?;
     runtime()?.block_on(async {
         match job {
             Job::List { filter, limit, within } => {

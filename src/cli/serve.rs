@@ -19,7 +19,7 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 pub(super) fn serve(config: Config, roles: Roles) -> anyhow::Result<()> {
-    let _flush_logs_on_return = telemetry::logging::init(&config.telemetry);
+    let _flush_logs_on_return = telemetry::logging::init(&config.telemetry)?;
     runtime()?.block_on(async {
         let app = App::start(config, roles).await?;
         tracing::info!(
@@ -50,7 +50,7 @@ async fn stop_asked() -> anyhow::Result<()> {
 }
 
 pub(super) fn migrate(config: Config) -> anyhow::Result<()> {
-    let _flush_logs_on_return = telemetry::logging::init_to_stderr(&config.telemetry);
+    let _flush_logs_on_return = telemetry::logging::init_to_stderr(&config.telemetry)?;
     runtime()?.block_on(async {
         let url = config
             .database

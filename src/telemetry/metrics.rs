@@ -8,15 +8,8 @@ use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
 };
-use tracing_appender::non_blocking::ErrorCounter;
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::new);
-
-static DROPPED_LINES: std::sync::OnceLock<ErrorCounter> = std::sync::OnceLock::new();
-
-static LOG_LINES_DROPPED: LazyLock<IntCounter> = LazyLock::new(|| {
-    int_counter("weir_log_lines_dropped_total", "Log lines dropped because stdout was slow; look at what reads it.")
-});
 
 static BUILD: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     int_gauge_vec(
@@ -28,13 +21,8 @@ static BUILD: LazyLock<IntGaugeVec> = LazyLock::new(|| {
 
 /// Says which version runs, and in which roles.
 pub fn announce(roles: &str) {
+    super::lines::announce();
     BUILD.with_label_values(&[env!("CARGO_PKG_VERSION"), roles]).set(1);
-}
-
-pub(super) fn watch_dropped_lines(counter: ErrorCounter) {
-    if DROPPED_LINES.set(counter).is_err() {
-        tracing::debug!("dropped lines are already watched");
-    }
 }
 
 /// A name that is registered twice is a mistake of ours that the first scrape of any test shows.
@@ -93,9 +81,6 @@ pub fn histogram_vec(name: &str, help: &str, buckets: &[f64], labels: &[&str]) -
 
 /// Everything registered so far in Prometheus text format.
 pub fn render() -> Vec<u8> {
-    let dropped = DROPPED_LINES.get().map_or(0, ErrorCounter::dropped_lines) as u64;
-    // Two scrapes at once may both add; the next one finds nothing to add.
-    LOG_LINES_DROPPED.inc_by(dropped.saturating_sub(LOG_LINES_DROPPED.get()));
     let mut text = Vec::new();
     if let Err(error) = TextEncoder::new().encode(&REGISTRY.gather(), &mut text) {
         tracing::error!(%error, "metrics cannot be rendered");

@@ -67,6 +67,27 @@ impl Sums {
     pub fn is_empty(&self) -> bool {
         self.minutes.is_empty() && self.hours.is_empty()
     }
+
+    /// The same in parts of at most `rows` rows, in the order of the keys; one empty part when nothing happened.
+    pub fn parts(self, rows: usize) -> Vec<Self> {
+        let mut parts = vec![Self::default()];
+        for (key, sample) in self.minutes {
+            room(&mut parts, rows).minutes.insert(key, sample);
+        }
+        for (key, sample) in self.hours {
+            room(&mut parts, rows).hours.insert(key, sample);
+        }
+        parts
+    }
+}
+
+/// The last part, or a new one when that is full.
+fn room(parts: &mut Vec<Sums>, rows: usize) -> &mut Sums {
+    if parts.last().is_none_or(|part| part.minutes.len() + part.hours.len() >= rows) {
+        parts.push(Sums::default());
+    }
+    let last = parts.len() - 1;
+    &mut parts[last]
 }
 
 impl Default for Recorder {
@@ -177,6 +198,18 @@ mod tests {
         let hours: Vec<_> = sums.hours.iter().map(|((a, h, _), s)| (a.as_str(), *h, told(s))).collect();
         assert_eq!(hours, [("a", 0, (1, 0, 0)), ("a", 3_600, (0, 1, 0)), ("b", 3_600, (0, 0, 1))]);
         assert!(recorder.take().is_empty());
+
+        let parts = sums.clone().parts(4);
+        assert_eq!(
+            parts.iter().map(|part| (part.minutes.len(), part.hours.len())).collect::<Vec<_>>(),
+            [(3, 1), (0, 2)]
+        );
+        let mut whole = Sums::default();
+        for part in parts {
+            whole.minutes.extend(part.minutes);
+            whole.hours.extend(part.hours);
+        }
+        assert_eq!((whole, Sums::default().parts(4)), (sums, vec![Sums::default()]));
     }
 
     #[test]
