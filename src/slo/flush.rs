@@ -1,6 +1,10 @@
 //! Sums on their way to Postgres. Invariant: a flush keeps its number and its content until Postgres has said that it has it, so
 //! nothing is added twice; while it waits, what happens meanwhile gathers in the recorder, within its bound.
+//!
+//! The sums of 100,000 accounts go as many small flushes: each locks few rows for some milliseconds, so that instances do not wait
+//! long for each other, and a Postgres too slow for all of them still takes one after the other.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -19,7 +23,10 @@ const DAY: i64 = 86_400;
 /// How far back a process vouches for minutes it could not tell Postgres about.
 const VOUCHES: i64 = 7 * DAY;
 
-/// How long the last flush may hold up the end of the process.
+/// Rows of one flush.
+const ROWS: usize = 2_000;
+
+/// How long the last flushes may hold up the end of the process.
 const LAST: Duration = Duration::from_secs(2);
 
 /// Writes the sums of one process.
@@ -32,7 +39,7 @@ pub struct Flusher {
     instance: String,
     seq: i64,
     alive_from: i64,
-    unsent: Option<Flush>,
+    unsent: VecDeque<Flush>,
     failures: u32,
 }
 
@@ -49,7 +56,7 @@ impl Flusher {
             instance: Uuid::new_v4().hyphenated().to_string(),
             seq: 0,
             alive_from: minute(now),
-            unsent: None,
+            unsent: VecDeque::new(),
             failures: 0,
         }
     }
@@ -71,36 +78,37 @@ impl Flusher {
 
     /// Sends what was not sent before, then what has gathered since.
     pub async fn flush(&mut self, now: Timestamp) {
-        if self.unsent.is_some() && !self.send().await {
+        if !self.send().await {
             return;
         }
-        self.seq += 1;
         let until = minute(now);
         let from = self.alive_from.max(until - VOUCHES);
-        let alive = if self.serves_tenants { (from..=until).step_by(60).collect() } else { Vec::new() };
+        let mut alive = if self.serves_tenants { (from..=until).step_by(60).collect() } else { Vec::new() };
         self.alive_from = until;
-        let keep_from = now.unix_seconds() - self.retention;
-        let sums = self.recorder.take();
-        self.unsent = Some(Flush { instance: self.instance.clone(), seq: self.seq, sums, alive, keep_from });
+        let mut keep_from = Some(now.unix_seconds() - self.retention);
+        for sums in self.recorder.take().parts(ROWS) {
+            self.seq += 1;
+            let (alive, keep_from) = (std::mem::take(&mut alive), keep_from.take());
+            self.unsent.push_back(Flush { instance: self.instance.clone(), seq: self.seq, sums, alive, keep_from });
+        }
         self.send().await;
     }
 
     /// Whether nothing is left to send.
     async fn send(&mut self) -> bool {
-        let Some(flush) = &self.unsent else { return true };
-        match self.store.flush(flush).await {
-            Ok(new) => {
-                metrics::flushed(new);
-                self.failures = 0;
-                self.unsent = None;
-                true
+        while let Some(flush) = self.unsent.front() {
+            match self.store.flush(flush).await {
+                Ok(new) => metrics::flushed(new),
+                Err(error) => {
+                    metrics::failed(&error, self.failures);
+                    self.failures = self.failures.saturating_add(1);
+                    return false;
+                }
             }
-            Err(error) => {
-                metrics::failed(&error, self.failures);
-                self.failures = self.failures.saturating_add(1);
-                false
-            }
+            self.failures = 0;
+            self.unsent.pop_front();
         }
+        true
     }
 }
 

@@ -62,7 +62,7 @@ async fn a_flush_is_added_once_and_survives_an_absence_of_postgres() {
         seq,
         sums: recorder.take(),
         alive: vec![7_200, 7_260, 7_380],
-        keep_from: 0,
+        keep_from: None,
     };
     let first = flush(1);
     assert!(store.flush(&first).await.expect("added"));

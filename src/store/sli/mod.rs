@@ -21,7 +21,7 @@ use crate::telemetry::sli::Sums;
 /// Connections: one that writes, one that reads, and one for whoever changes an incident.
 const CONNECTIONS: u32 = 3;
 
-/// How long a flush may take: 100,000 accounts in one minute are some seconds of work.
+/// How long a flush may take: its rows are written in milliseconds, but another instance may hold one of them.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long a question of a report may take at least; shorter than the answer's own deadline.
@@ -82,8 +82,8 @@ pub struct Flush {
     pub sums: Sums,
     /// Minutes (Unix seconds) in which the process served tenants.
     pub alive: Vec<i64>,
-    /// Sums older than this (Unix seconds) may go.
-    pub keep_from: i64,
+    /// Sums older than this (Unix seconds) go, a bounded number with each flush that says so.
+    pub keep_from: Option<i64>,
 }
 
 /// Reads and writes levels of service and incidents. Cheap to clone.

@@ -7,13 +7,12 @@ use sqlx::{AssertSqlSafe, Connection, Error};
 use super::Flush;
 use crate::domain::sli::Sample;
 
-/// Rows of one statement.
+/// Most rows of one statement, whatever the flush holds.
 const CHUNK: usize = 2_000;
 
 /// Rows that one flush lets go at most.
 const RETIRED: i64 = 5_000;
 
-/// Sorted by key, so that instances that flush at once wait for each other and never deadlock.
 const BINS: [&str; 11] =
     ["le_10", "le_25", "le_50", "le_100", "le_250", "le_500", "le_1000", "le_2500", "le_5000", "le_10000", "slower"];
 
@@ -37,7 +36,8 @@ const RETIRE: [&str; 4] = [
         (SELECT instance FROM sli_flushes WHERE flushed_at < to_timestamp($1) LIMIT $2)",
 ];
 
-/// Whether the flush was new.
+/// Whether the flush was new. Its rows are sorted by key, so that instances that flush at once wait for each other and never
+/// deadlock.
 pub(super) async fn flush(connection: &mut PgConnection, flush: &Flush) -> Result<bool, Error> {
     let mut tx = connection.begin_with("BEGIN; SET LOCAL app.every_account = 'on'").await?;
     let number = sqlx::query(NUMBER).bind(&flush.instance).bind(flush.seq).execute(&mut *tx).await?;
@@ -53,8 +53,10 @@ pub(super) async fn flush(connection: &mut PgConnection, flush: &Flush) -> Resul
         hours.map(|((account, at, operation), sample)| (account.as_str(), *at, *operation, sample)).collect();
     add(&mut tx, &upsert("sli_hours", "hour", "account_id, "), &hours).await?;
     sqlx::query(ALIVE).bind(&flush.alive).execute(&mut *tx).await?;
-    for statement in RETIRE {
-        sqlx::query(statement).bind(flush.keep_from as f64).bind(RETIRED).execute(&mut *tx).await?;
+    if let Some(keep_from) = flush.keep_from {
+        for statement in RETIRE {
+            sqlx::query(statement).bind(keep_from as f64).bind(RETIRED).execute(&mut *tx).await?;
+        }
     }
     tx.commit().await?;
     Ok(true)
