@@ -90,3 +90,23 @@ pub(super) fn request_ended(account: &AccountId, tally: &Tally) {
 pub(super) fn count(outcome: Outcome) -> u64 {
     counter(outcome).get()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::metrics::render;
+
+    #[test]
+    fn a_hundred_thousand_accounts_are_a_hundred_series() {
+        for i in 0..100_000 {
+            let account = AccountId::new(&format!("account-{i}")).expect("account");
+            let [accepted, duplicate, rejected, limited, retry] =
+                std::array::from_fn(|status| u64::from(i % 5 >= status));
+            request_ended(&account, &Tally { accepted, duplicate, rejected, limited, retry });
+        }
+        let text = String::from_utf8(render()).expect("UTF-8");
+        let series = text.lines().filter(|line| line.starts_with("weir_account_events_total{")).count();
+        // 20 accounts and all others, by five statuses.
+        assert!((5..=105).contains(&series), "{series}");
+    }
+}
