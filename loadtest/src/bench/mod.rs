@@ -4,6 +4,7 @@
 mod arm;
 mod check;
 mod drain;
+mod flush;
 mod ingest;
 mod observed;
 mod refused;
@@ -11,6 +12,7 @@ mod refused;
 pub use arm::{Arm, Measured, Sample, Spread, interleave};
 pub use check::{Judged, judged};
 pub use drain::{Drain, empty_backlog};
+pub use flush::{Flushed, flushes};
 pub use ingest::Ingest;
 pub use observed::{Observed, Ratio};
 pub use refused::Refusals;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::bench::{
-    Drain, Ingest, Judged, Measured, Observed, Ratio, Refusals, Spread, empty_backlog, interleave, judged,
+    Drain, Flushed, Ingest, Judged, Measured, Observed, Ratio, Refusals, Spread, empty_backlog, flushes, interleave,
+    judged,
 };
 use crate::say;
 use crate::stack::{Stack, weir_binary};
@@ -30,6 +31,9 @@ pub(super) struct BenchArgs {
     /// Events of a round of `drain`
     #[arg(long, default_value_t = 100_000, value_name = "N")]
     events: u64,
+    /// Accounts of a round of `flush`
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    accounts: usize,
     /// A variable for the service, `NAME=VALUE`
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     variables: Vec<(String, String)>,
@@ -52,6 +56,8 @@ enum What {
     Judge,
     /// Requests that are refused, before or after their bodies, beside one that is accepted
     Refused,
+    /// Levels of service of very many accounts on their way to Postgres
+    Flush,
     /// The first three
     All,
 }
@@ -65,14 +71,12 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
 
 impl BenchArgs {
     pub(super) fn run(self) -> anyhow::Result<bool> {
-        if self.what == What::Observed {
-            return self.observed();
-        }
-        if self.what == What::Judge {
-            return self.judge();
-        }
-        if self.what == What::Refused {
-            return self.refused();
+        match self.what {
+            What::Observed => return self.observed(),
+            What::Judge => return self.judge(),
+            What::Refused => return self.refused(),
+            What::Flush => return self.flush(),
+            _ => {}
         }
         let stack = Stack::start(&weir_binary(self.weir.clone())?, &self.variables)?;
         stack.api.start()?;
@@ -150,6 +154,22 @@ impl BenchArgs {
             say(format_args!("{load}: told / silent = {ratio:.3} in processor time of the API"));
         }
         super::write_json(&self.json, &measured)?;
+        Ok(true)
+    }
+}
+
+impl BenchArgs {
+    fn flush(self) -> anyhow::Result<bool> {
+        let stack = Stack::start(&weir_binary(self.weir.clone())?, &self.variables)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let flushed = runtime.block_on(flushes(&stack, self.accounts, self.rounds))?;
+        stack.stop()?;
+        for Flushed { what, rows, seconds, rows_per_second, own_cpu_ms, postgres_cpu_ms, .. } in &flushed {
+            say(format_args!(
+                "{rows} {what}: {seconds:.2} s, {rows_per_second:.0} rows/s, CPU {own_cpu_ms} ms here and {postgres_cpu_ms} ms in Postgres"
+            ));
+        }
+        super::write_json(&self.json, &flushed)?;
         Ok(true)
     }
 }

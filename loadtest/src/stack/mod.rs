@@ -20,7 +20,7 @@ use crate::generate::{Key, Signer};
 use crate::scratch::{self, Dir};
 
 /// The database of a private stack.
-const DATABASE: &str = "weir";
+pub const DATABASE: &str = "weir";
 
 /// Private engines, an API and a worker.
 #[derive(Debug)]
