@@ -86,8 +86,7 @@ pub(super) fn consumer(config: &KafkaConfig) -> ClientConfig {
         .set("enable.auto.commit", "true")
         .set("auto.commit.interval.ms", "1000")
         // New topics that match the pattern are found by the metadata refresh; within 10 s a worker reads them.
-        .set("topic.metadata.refresh.interval.ms", "4000")
-        .set("statistics.interval.ms", "5000");
+        .set("topic.metadata.refresh.interval.ms", "4000");
     if let Some(name) = &config.kafka_group_instance_id {
         client.set("group.instance.id", name);
     }

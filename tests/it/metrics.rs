@@ -157,7 +157,7 @@ async fn a_scrape_shows_what_is_documented_and_stays_small() {
     load(&app).await;
     let management = Client::new(app.management_url(), None);
     let documented = documented();
-    // The lag is told by librdkafka every five seconds.
+    // The lag is told every five seconds.
     let scraped = eventually("the lag of a partition", || async {
         let scraped = scraped(&management.get("/metrics").await.expect(200).text);
         scraped.contains_key("weir_log_consumer_lag_records").then_some(scraped)

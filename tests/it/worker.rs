@@ -119,6 +119,21 @@ impl Rig {
         panic!("{sql}: {seen} instead of {expected}");
     }
 
+    /// Waits until so many records are said to wait, in all partitions.
+    async fn wait_for_lag(&self, records: i64) {
+        let (until, topic) = (Instant::now() + PATIENCE, format!("topic=\"{}\"}}", self.config.kafka.kafka_topic));
+        let lag = || {
+            let text = String::from_utf8(weir::telemetry::metrics::render()).expect("text");
+            let own =
+                text.lines().filter(|line| line.starts_with("weir_log_consumer_lag_records") && line.contains(&topic));
+            own.filter_map(|line| line.rsplit(' ').next()?.parse::<i64>().ok()).sum::<i64>()
+        };
+        while lag() != records {
+            assert!(Instant::now() < until, "{} wait instead of {records}", lag());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     async fn assert_books_balance(&self) {
         let sql = "select (select count(*) from events) - (select sum(events) from event_counts)";
         assert_eq!(self.sql(sql).await, "0");
@@ -244,6 +259,25 @@ async fn postgres_killed_and_paused_loses_nothing() {
     ENGINES.postgres.resume();
     rig.wait_for_rows(50_000).await;
     assert_eq!(rig.letters().await.scanned, 0);
+    rig.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_told_although_nothing_is_stored() {
+    let _turn = TURN.lock().await;
+    let mut rig = Rig::new().await;
+    // So little room that fetching rests soon.
+    rig.config.worker.worker_buffer_kib = 1_024;
+    rig.config.worker.worker_batch_kib = 128;
+    ENGINES.postgres.pause();
+    rig.publish_numbers(0..10_000).await;
+    rig.start_worker();
+    rig.wait_for_lag(10_000).await;
+    rig.publish_numbers(10_000..15_000).await;
+    rig.wait_for_lag(15_000).await;
+    ENGINES.postgres.resume();
+    rig.wait_for_rows(15_000).await;
+    rig.wait_for_lag(0).await;
     rig.finish().await;
 }
 

@@ -9,7 +9,6 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -33,17 +32,6 @@ pub(super) struct Callbacks(pub(super) Arc<Mutex<Desk>>);
 impl ClientContext for Callbacks {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log_library_line(level, facility, message);
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        for own in &self.0.lock().assigned {
-            let partition =
-                statistics.topics.get(own.topic.as_ref()).and_then(|topic| topic.partitions.get(&own.partition));
-            // -1 as long as librdkafka has not heard both ends.
-            if let Some(lag) = partition.map(|partition| partition.consumer_lag_stored).filter(|lag| *lag >= 0) {
-                metrics::lag(&own.topic, own.partition, lag);
-            }
-        }
     }
 
     /// The polling thread gets the same error as the result of its poll and speaks of it there.

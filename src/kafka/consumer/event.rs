@@ -75,6 +75,13 @@ pub struct End {
     pub committed: Option<i64>,
 }
 
+impl End {
+    /// Records the group has not committed: all that are kept where it has committed nothing.
+    pub(super) fn waiting(&self) -> i64 {
+        (self.end - self.committed.unwrap_or(self.start).max(self.start)).max(0)
+    }
+}
+
 /// What the thread is told.
 pub(super) enum Command {
     Store(Vec<Stored>),

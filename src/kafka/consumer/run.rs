@@ -20,6 +20,7 @@ use super::ConsumerError;
 use super::context::{Callbacks, note_commit, obey};
 use super::convert::polled;
 use super::desk::Desk;
+use super::ends;
 use super::event::{Command, ConsumerEvent};
 
 /// How long a poll waits for the first record; bounds how late a command is seen.
@@ -30,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Wait between looks at a full channel.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// How often the lag is told.
+const LAG_EVERY: Duration = Duration::from_secs(5);
 
 /// Wait before a new consumer takes the place of one with a fatal error.
 const RESTART: Duration = Duration::from_secs(1);
@@ -44,6 +48,7 @@ struct Loop {
     paused: bool,
     /// An error was reported and no record has come since.
     in_error: bool,
+    lag_told: Option<Instant>,
 }
 
 /// Why the polling ended.
@@ -60,7 +65,8 @@ pub(super) fn start(
 ) -> Result<(), ConsumerError> {
     let desk = Arc::new(Mutex::new(Desk::new(events, commands)));
     let config = config.clone();
-    let mut polling = Loop { config, lane, topics, desk, full_since: None, paused: false, in_error: false };
+    let (full_since, paused, in_error, lag_told) = (None, false, false, None);
+    let mut polling = Loop { config, lane, topics, desk, full_since, paused, in_error, lag_told };
     let first = polling.join_group()?;
     std::thread::Builder::new()
         .name("weir-consumer".to_owned())
@@ -114,6 +120,23 @@ impl Loop {
             if let Err(error) = polled {
                 return End::Fatal(error);
             }
+            self.tell_lag(consumer);
+        }
+    }
+
+    /// Asks the brokers how much waits. librdkafka's own figure stands still while fetching rests, and is none at all until a
+    /// first offset was stored: it would be silent for as long as Postgres is away.
+    fn tell_lag(&mut self, consumer: &BaseConsumer<Callbacks>) {
+        if self.lag_told.is_some_and(|told| told.elapsed() < LAG_EVERY) {
+            return;
+        }
+        let assigned = self.desk.lock().assigned.clone();
+        if assigned.is_empty() {
+            return;
+        }
+        self.lag_told = Some(Instant::now());
+        for end in ends::ask(consumer, assigned) {
+            metrics::lag(&end.partition.topic, end.partition.partition, end.waiting());
         }
     }
 
