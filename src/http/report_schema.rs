@@ -70,11 +70,12 @@ fn report() -> MetaSchema {
         ("objectives", list("The promises", objective())),
         ("incidents", list("What people know about bad times", free_object())),
         ("silent_minutes", described("integer", "Minutes in which no instance served")),
+        ("monthly_quota", monthly_quota()),
         ("operations", list("By operation; absent for executives", free_object())),
         ("accounts", list("The accounts with most failures; for operators", free_object())),
     ];
-    let required: Vec<_> =
-        properties.iter().map(|(name, _)| *name).filter(|name| !["operations", "accounts"].contains(name)).collect();
+    let sometimes = ["monthly_quota", "operations", "accounts"];
+    let required: Vec<_> = properties.iter().map(|(name, _)| *name).filter(|name| !sometimes.contains(name)).collect();
     object("Promises and what became of them", &required, properties)
 }
 
@@ -101,6 +102,20 @@ fn objective() -> MetaSchema {
     ];
     let required: Vec<_> = properties.iter().map(|(name, _)| *name).collect();
     object("One promise", &required, properties)
+}
+
+fn monthly_quota() -> MetaSchema {
+    let properties = vec![
+        ("limit", described("integer", "Events the account may send in the running month")),
+        ("used", described("integer", "Events of the month so far")),
+        ("used_percent", described("number", "Share of the limit that is used")),
+        ("per_day", described("integer", "Events a day at the pace of the last day")),
+        ("resets_at", moment("When the month ends")),
+        ("reached_at", nullable(moment("When nothing is left at this pace; null when the month ends before"))),
+        ("forecast", described("string", "The same in a sentence")),
+    ];
+    let required: Vec<_> = properties.iter().map(|(name, _)| *name).collect();
+    object("The monthly quota at the time of the report; absent where the account has none", &required, properties)
 }
 
 fn budget() -> MetaSchema {

@@ -56,14 +56,17 @@ impl StatusPage {
     async fn make(&self) -> Option<Arc<str>> {
         let now = Timestamp::now();
         let period = Period::of(Cadence::Weekly, Some(now), now);
-        let mut report =
-            match self.desk.public_report(&Ask { audience: Audience::Executive, account: None, period, now }).await {
-                Ok(report) => report,
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the status page cannot be made");
-                    return None;
-                }
-            };
+        let mut report = match self
+            .desk
+            .public_report(&Ask { audience: Audience::Executive, account: None, period, month: None, now })
+            .await
+        {
+            Ok(report) => report,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the status page cannot be made");
+                return None;
+            }
+        };
         report.incidents.reverse();
         status_page(&report)
             .inspect_err(|error| tracing::error!(%error, "the status page cannot be written"))

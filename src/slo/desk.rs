@@ -7,12 +7,18 @@ use super::objectives::Objectives;
 use super::report::Report;
 use super::report::build::{Ask, Facts};
 use super::report::judge::Sums;
+use super::report::month::Recent;
 use super::sign::ReportSigner;
+use crate::domain::id::AccountId;
 use crate::domain::incident::Incident;
+use crate::domain::sli::VISIBILITY;
 use crate::store::{Cause, ReadError, SliStore, Whose, WriteError};
 
 /// Stretches reports are made of, in seconds.
 const STEP: i64 = 3_600;
+
+/// What tells the pace of an account, in seconds.
+const DAY: i64 = 86_400;
 
 /// Accounts an operator's report names.
 const ACCOUNTS: i64 = 10;
@@ -98,7 +104,22 @@ impl Desk {
             super::report::Audience::Operator => self.store.accounts(ask.period.from, to, ACCOUNTS).await?,
             _ => Vec::new(),
         };
-        Ok(ask.report(&self.objectives, &Facts { sums, incidents, accounts }))
+        let recent = match (&ask.account, ask.month) {
+            (Some(account), Some(_)) => self.recent(account, ask.now.unix_seconds()).await?,
+            _ => Recent::default(),
+        };
+        Ok(ask.report(&self.objectives, &Facts { sums, incidents, accounts, recent }))
+    }
+
+    /// What was stored for the account in the last day, whole hours and the running one.
+    async fn recent(&self, account: &AccountId, now: i64) -> Result<Recent, DeskError> {
+        let from = (now - DAY + STEP - 1) / STEP * STEP;
+        let stretches = self.store.stretches(Whose::Account(account), (from, now), STEP).await?;
+        let stored = stretches.iter().filter(|stretch| stretch.operation == VISIBILITY);
+        Ok(Recent {
+            events: stored.map(|stretch| stretch.sample.good).sum(),
+            seconds: u64::try_from(now - from).unwrap_or_default(),
+        })
     }
 
     /// Incidents that touch a range of Unix seconds, the oldest first.

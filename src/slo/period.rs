@@ -36,6 +36,11 @@ impl Cadence {
         }
     }
 
+    /// First second, in Unix seconds, behind the period that holds `at`.
+    pub fn ends(self, at: Timestamp) -> i64 {
+        seconds(self.step(self.first_day(at.to_chrono().date_naive()), true))
+    }
+
     fn first_day(self, day: NaiveDate) -> NaiveDate {
         let back = match self {
             Self::Weekly => day.weekday().num_days_from_monday(),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use weir::app::Roles;
 
 use crate::harness::{Answer, Client, TestApp, operator_token, send, signing_key, token};
+use crate::quotas;
 
 /// Minutes of June with their heartbeats; from 12:00 on the 10th half an hour fails, from 03:00 on the 20th twelve minutes are
 /// silent, from 10:00 on the 5th an hour brings 5,000 mistakes of one account a minute. Of 100 good answers 95 take up to
@@ -175,6 +176,37 @@ async fn an_account_reads_its_own_and_nothing_else() {
     operator(&app).get(&format!("{REPORT}&audience=account")).await.expect(400);
     let executive = operator(&app).get(&format!("{REPORT}&audience=executive")).await.expect(200).body;
     assert!(executive.get("accounts").is_none() && executive.get("operations").is_none());
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn an_account_is_told_when_its_month_is_used_up() {
+    let app = TestApp::start_with(Roles::API, |config| config.slo.slo_record = false).await;
+    let acme = app.client("acme");
+    let monthly = async |client: &Client, path: &str| {
+        client.get(path).await.expect(200).body.get("monthly_quota").cloned().unwrap_or_default()
+    };
+    assert_eq!(monthly(&acme, "/v1/slo").await, Value::Null, "no quota, no forecast");
+    quotas::set(&quotas::operator(&app), "acme", json!({"monthly": {"limit": 1_000_000}})).await;
+    quotas::held_to(&acme, "monthly", 1_000_000).await;
+    let calm = monthly(&acme, "/v1/slo").await;
+    assert_eq!((&calm["limit"], &calm["used"], &calm["per_day"]), (&json!(1_000_000), &json!(0), &json!(0)));
+    assert_eq!(
+        (&calm["reached_at"], &calm["forecast"]),
+        (&Value::Null, &json!("At this pace the cap is not reached before the month ends."))
+    );
+
+    // So many in the last day that the cap is a second away.
+    app.sql("insert into sli_hours select 'acme', date_trunc('hour', now()), 'visibility', 1000000000000, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0").await;
+    let pressed = monthly(&acme, "/v1/slo").await;
+    let forecast = pressed["forecast"].as_str().expect("a sentence");
+    assert!(forecast.starts_with("At this pace the cap is reached on ") && forecast.ends_with(" UTC."), "{forecast}");
+    assert!(pressed["reached_at"].as_str() < pressed["resets_at"].as_str());
+    let page = in_form(&acme, "/v1/slo", "text/html").await.expect(200).text;
+    assert!(page.contains("Events of this month") && page.contains("At this pace the cap is reached on "));
+    let seen = monthly(&operator(&app), "/v1/admin/slo/report?audience=account&account_id=acme").await;
+    assert_eq!(seen["limit"], 1_000_000, "the operator sees what the account sees");
+    assert_eq!(monthly(&operator(&app), "/v1/admin/slo/report").await, Value::Null);
     app.finish().await;
 }
 

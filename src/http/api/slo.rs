@@ -15,10 +15,13 @@ use super::super::problem::{Code, Problem};
 use super::super::text::Time;
 use super::Group;
 use crate::domain::id::AccountId;
+use crate::domain::outcome::Policy;
 use crate::domain::time::Timestamp;
+use crate::limit::Limiter;
 use crate::slo::period::{Cadence, Period};
 use crate::slo::report::Audience;
 use crate::slo::report::build::Ask;
+use crate::slo::report::month::MonthUse;
 
 /// `/v1/slo` and the operator's report.
 pub(in super::super) struct SloApi;
@@ -58,7 +61,8 @@ impl SloApi {
     /// Was the account served as promised
     ///
     /// Needs the scope `slo:read`. About the account of the token: each promise with its target, what became of it, what is left
-    /// of its error budget and when that ends at the present pace; incidents with their causes. JSON, CSV or a page to print.
+    /// of its error budget and when that ends at the present pace; when its monthly quota, if it has one, is used up at the pace of
+    /// the last day; incidents with their causes. JSON, CSV or a page to print.
     #[oai(path = "/v1/slo", method = "get", operation_id = "getSlo")]
     async fn own(
         &self,
@@ -71,7 +75,7 @@ impl SloApi {
         at: Query<Option<Time>>,
     ) -> Result<ReportDocument, Failure<ReadForm>> {
         let account = Some(caller.tenant.account_id.clone());
-        let ask = ask(Audience::Account, account, period.0, at.0);
+        let ask = ask(&caller.components, (Audience::Account, account), period.0, at.0).await;
         Ok(document(&caller.components, request, &ask).await?)
     }
 
@@ -105,7 +109,7 @@ impl SloApi {
             AudienceParam::Executive => Audience::Executive,
             _ => Audience::Operator,
         };
-        let ask = ask(audience, account, period.0, at.0);
+        let ask = ask(&caller.components, (audience, account), period.0, at.0).await;
         Ok(document(&caller.components, request, &ask).await?)
     }
 
@@ -124,13 +128,30 @@ fn invalid(detail: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
     Problem::new(Code::InvalidRequest, detail)
 }
 
-fn ask(audience: Audience, account: Option<AccountId>, period: CadenceParam, at: Option<Time>) -> Ask {
+async fn ask(
+    components: &Components,
+    (audience, account): (Audience, Option<AccountId>),
+    period: CadenceParam,
+    at: Option<Time>,
+) -> Ask {
     let now = Timestamp::now();
     let cadence = match period {
         CadenceParam::Weekly => Cadence::Weekly,
         CadenceParam::Monthly => Cadence::Monthly,
     };
-    Ask { audience, account, period: Period::of(cadence, at.map(|time| time.0), now), now }
+    let month = match &account {
+        Some(account) => month(&components.limiter, account).await,
+        None => None,
+    };
+    Ask { audience, account, period: Period::of(cadence, at.map(|time| time.0), now), month, now }
+}
+
+/// What the account has used of its monthly quota.
+async fn month(limiter: &Limiter, account: &AccountId) -> Option<MonthUse> {
+    let view = limiter.view(account).await;
+    let monthly = view.policies.into_iter().find(|policy| policy.policy == Policy::Monthly)?;
+    let events = |count: i64| u64::try_from(count).unwrap_or_default();
+    Some(MonthUse { limit: events(monthly.limit), used: events(monthly.used) })
 }
 
 async fn document(components: &Components, request: &Request, ask: &Ask) -> Result<ReportDocument, Problem> {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::judge::{Counted, Sums, budget_line, latency, rounded};
+use super::month::{MonthLine, MonthUse, Recent};
 use super::words::{summary, time};
 use super::{AccountLine, Audience, Breach, Day, IncidentLine, Judged, OperationLine, Report, Status, Trend};
 use crate::domain::id::AccountId;
@@ -31,6 +32,8 @@ pub struct Ask {
     pub account: Option<AccountId>,
     /// About when.
     pub period: Period,
+    /// What the account has used of its monthly quota, where it has one.
+    pub month: Option<MonthUse>,
     /// When it is asked.
     pub now: Timestamp,
 }
@@ -44,6 +47,8 @@ pub struct Facts {
     pub incidents: Vec<Incident>,
     /// The accounts with most failures.
     pub accounts: Vec<AccountSums>,
+    /// What the account sent lately, where a month's use is asked about.
+    pub recent: Recent,
 }
 
 impl Ask {
@@ -79,6 +84,7 @@ impl Ask {
             objectives: judged,
             incidents: incidents.iter().map(incident_line).collect(),
             silent_minutes,
+            monthly_quota: self.month.map(|month| MonthLine::of(month, facts.recent, self.now)),
             operations: if tells_operations { operations(&facts.sums, from, to) } else { Vec::new() },
             accounts: if tells_accounts { facts.accounts.iter().map(account_line).collect() } else { Vec::new() },
         }

@@ -1,16 +1,19 @@
 //! What a report says. Invariant: pure: the same sums, silent minutes and incidents give the same report to the last digit, whoever
 //! asks and in whatever form.
 //!
-//! The steps: [`judge`] (one objective over its window) → [`build`] (all of them, with incidents) → [`words`] (sentences) →
+//! The steps: [`judge`] (one objective over its window) → [`build`] (all of them, with incidents and the [`month`]'s quota) → [`words`] (sentences) →
 //! [`csv`] or [`html`] (forms); JSON is the report itself.
 
 pub mod build;
 pub mod csv;
 pub mod html;
 pub mod judge;
+pub mod month;
 pub mod words;
 
 use serde::Serialize;
+
+use month::MonthLine;
 
 /// For whom a report is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -51,6 +54,9 @@ pub struct Report {
     pub incidents: Vec<IncidentLine>,
     /// Minutes in which no instance served.
     pub silent_minutes: u64,
+    /// What the account may send this month; where it has such a quota.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monthly_quota: Option<MonthLine>,
     /// By operation; for operators and accounts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<OperationLine>,
