@@ -41,6 +41,9 @@ struct Card<'a> {
     bars: Vec<Bar>,
     line_y: f64,
     line_words: String,
+    /// Where the words of the line begin or end: on the side where no bar has a number.
+    line_x: f64,
+    line_anchor: &'static str,
     breaches: Vec<(String, &'a Breach)>,
 }
 
@@ -79,6 +82,9 @@ pub fn status_page(report: &Report) -> Result<String, askama::Error> {
 
 fn card(judged: &Judged) -> Card<'_> {
     let (bars, line_y) = chart(judged);
+    // A day's number is about a twelfth of the chart to either side of its bar, the words about a third in all.
+    let crowded = bars.iter().any(|bar| !bar.value.is_empty() && bar.middle > WIDTH * 0.6);
+    let (line_x, line_anchor) = if crowded { (0.0, "start") } else { (WIDTH, "end") };
     let allowed = 100.0 - judged.target_percent;
     let what = if judged.measure == "availability" { "fail" } else { "be late" };
     Card {
@@ -96,6 +102,8 @@ fn card(judged: &Judged) -> Card<'_> {
         budget_words: budget_words(judged),
         bars,
         line_y,
+        line_x,
+        line_anchor,
         breaches: judged.breaches.iter().map(|breach| (days(breach), breach)).collect(),
         line_words: format!("{} may {what}", percent(allowed)),
     }
@@ -103,14 +111,20 @@ fn card(judged: &Judged) -> Card<'_> {
 
 fn budget_words(judged: &Judged) -> String {
     let (budget, what) = (&judged.budget, if judged.measure == "availability" { "failures" } else { "late ones" });
-    let allowed = count(budget.allowed.round().max(0.0) as u64);
+    let allowed = count(budget.allowed.floor().max(0.0) as u64);
     if judged.total == 0 {
         return "Nothing was asked, nothing was spent.".to_owned();
     }
-    let used = format!("{} of {allowed} allowed {what} in {} days", count(judged.bad), judged.days);
+    let more = judged.bad.saturating_sub(budget.allowed.floor().max(0.0) as u64);
     match budget.left_percent {
-        left if left < 0.0 => format!("{used}: the budget is overspent {:.1} times.", budget.used_percent / 100.0),
-        left => format!("{used}: {left:.0} % of the budget is left."),
+        left if left < 0.0 => {
+            let bad = count(judged.bad);
+            format!("{bad} {what} in {} days, {} more than the {allowed} allowed.", judged.days, count(more))
+        }
+        left => {
+            let used = format!("{} of {allowed} allowed {what} in {} days", count(judged.bad), judged.days);
+            format!("{used}: {left:.0} % of the budget is left.")
+        }
     }
 }
 
