@@ -122,7 +122,7 @@ fn every_alert_has_its_section_in_the_runbook() {
         }
     }
     for section in runbook.split("\n## ").skip(1) {
-        for part in ["**Means.**", "**Callers see.**", "**Check.**", "**Mend.**"] {
+        for part in ["**Means.**", "**Callers see.**", "**Check.**", "**Mend.**", "**Followed.**"] {
             assert!(section.contains(part), "{} lacks {part}", section.lines().next().unwrap_or_default());
         }
     }
