@@ -1,6 +1,8 @@
 //! The document of the API. Invariant: it is made from the same types that serve, without anything running, and the same code
 //! gives the same bytes.
 
+use std::collections::HashSet;
+
 use poem_openapi::{LicenseObject, OpenApiService, ServerObject};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -39,6 +41,7 @@ fn document_value() -> Value {
         Value::Null
     });
     mend(&mut document);
+    require_nullable(&mut document);
     add_request_id(&mut document);
     add_limits(&mut document);
     add_lane(&mut document);
@@ -170,14 +173,47 @@ fn mend_object(map: &mut Map<String, Value>) {
     if let Some(headers) = map.get_mut("headers").and_then(Value::as_object_mut) {
         *headers = std::mem::take(headers).into_iter().map(|(name, header)| (header_case(&name), header)).collect();
     }
-    // Whatever may be null is always written.
-    let properties = map.get("properties").and_then(Value::as_object);
-    let nullable = properties.into_iter().flatten().filter(|(_, schema)| schema["nullable"] == true);
-    let nullable: Vec<Value> = nullable.map(|(name, _)| name.as_str().into()).collect();
-    if !nullable.is_empty()
-        && let Some(required) = map.entry("required").or_insert_with(|| json!([])).as_array_mut()
-    {
-        required.extend(nullable);
+}
+
+/// In an answer whatever may be null is always written; in a request it may be left out.
+fn require_nullable(document: &mut Value) {
+    let mut asked = HashSet::new();
+    for operation in document["paths"].as_object().into_iter().flat_map(Map::values).filter_map(Value::as_object) {
+        operation.values().for_each(|operation| references(&operation["requestBody"], &mut asked));
+    }
+    let schemas = document["components"]["schemas"].as_object_mut().into_iter().flatten();
+    schemas.filter(|(name, _)| !asked.contains(*name)).for_each(|(_, schema)| require_in(schema));
+}
+
+/// Names of the components a value refers to itself.
+fn references(value: &Value, found: &mut HashSet<String>) {
+    match value {
+        Value::Object(map) => {
+            let name = map.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+            found.extend(name.map(str::to_owned));
+            map.values().for_each(|value| references(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
+}
+
+fn require_in(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            let properties = map.get("properties").and_then(Value::as_object);
+            let nullable = properties.into_iter().flatten().filter(|(_, schema)| schema["nullable"] == true);
+            let nullable: Vec<Value> = nullable.map(|(name, _)| name.as_str().into()).collect();
+            if !nullable.is_empty()
+                && let Some(required) = map.entry("required").or_insert_with(|| json!([])).as_array_mut()
+            {
+                let missing = nullable.into_iter().filter(|name| !required.contains(name)).collect::<Vec<_>>();
+                required.extend(missing);
+            }
+            map.values_mut().for_each(require_in);
+        }
+        Value::Array(items) => items.iter_mut().for_each(require_in),
+        _ => {}
     }
 }
 
@@ -265,5 +301,23 @@ mod tests {
     fn header_names_are_written_as_people_write_them() {
         assert_eq!(header_case("RETRY-AFTER"), "Retry-After");
         assert_eq!(header_case("WWW-Authenticate"), "WWW-Authenticate");
+    }
+
+    #[test]
+    fn what_may_be_null_is_required_of_answers_once_and_of_requests_never() {
+        let document = document_value();
+        let incident = &document["components"]["schemas"]["NewIncident"];
+        assert_eq!(incident["required"], json!(["title", "started_at", "impact"]));
+        let summary = document["components"]["schemas"]["Summary"]["required"].as_array().expect("required");
+        assert!(summary.contains(&json!("data_as_of")));
+        fn walk(value: &Value) {
+            if let Some(required) = value["required"].as_array() {
+                let names: HashSet<String> = required.iter().map(Value::to_string).collect();
+                assert_eq!(names.len(), required.len(), "{required:?}");
+            }
+            value.as_object().into_iter().flat_map(Map::values).for_each(walk);
+            value.as_array().into_iter().flatten().for_each(walk);
+        }
+        walk(&document);
     }
 }

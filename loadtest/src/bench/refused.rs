@@ -22,13 +22,19 @@ const LARGE: usize = 1 << 20;
 /// A limit that refuses every event, for as long as the arms take.
 const SPENT: (&str, &str) = ("WEIR_LIMIT_SUSTAINED", "0");
 
+/// What refusals on kept connections are held against.
+const ACCEPTED: &str = "202 accepted";
+
+/// What refusals before the body are held against.
+const ACCEPTED_FRESH: &str = "202, own connection";
+
 /// What is sent, and what must come back.
 struct Case {
     name: &'static str,
     status: u16,
     request: Vec<u8>,
-    /// What of the body is held back until the answer is there.
-    unsent: usize,
+    /// Whether each takes a connection of its own: one whose body never comes is of no further use.
+    fresh: bool,
 }
 
 /// One kind of answer on a stack.
@@ -57,6 +63,19 @@ pub struct Refusals {
 }
 
 impl Refusals {
+    /// Every refusal's processor time of the API, by that of accepting a request sent the same way.
+    pub fn ratios(measured: &[Measured]) -> Vec<(&str, f64)> {
+        let cost = |arm: &Measured| arm.micros("api").map_or(0.0, |spread| spread.median);
+        let of = |name: &str| measured.iter().find(|arm| arm.arm == name).map_or(0.0, cost);
+        let refused = measured.iter().filter(|arm| !arm.arm.starts_with("202"));
+        refused
+            .map(|arm| {
+                let beside = if arm.arm.ends_with("before its body") { ACCEPTED_FRESH } else { ACCEPTED };
+                (arm.arm.as_str(), cost(arm) / of(beside))
+            })
+            .collect()
+    }
+
     /// Measures accepting first, then every kind of refusal. Two stacks: on one the account's limit is spent.
     ///
     /// # Errors
@@ -85,12 +104,12 @@ const EVENT: &[u8] =
 /// A request with the whole of its body.
 fn whole(stack: &Stack, (name, status): (&'static str, u16), token: &str, body: &[u8]) -> Case {
     let request = [head(stack, token, body.len()).as_bytes(), body].concat();
-    Case { name, status, request, unsent: 0 }
+    Case { name, status, request, fresh: false }
 }
 
 /// A request that announces a body and never sends it.
 fn unread(stack: &Stack, (name, status): (&'static str, u16), token: &str, length: usize) -> Case {
-    Case { name, status, request: head(stack, token, length).into_bytes(), unsent: length }
+    Case { name, status, request: head(stack, token, length).into_bytes(), fresh: true }
 }
 
 fn head(stack: &Stack, token: &str, length: usize) -> String {
@@ -106,7 +125,8 @@ fn on_open(stack: &Stack) -> anyhow::Result<Vec<Case>> {
     let forged = format!("{}x", &token[..token.len() - 1]);
     let broken = String::from_utf8_lossy(EVENT).replace("user-1842", "  ");
     Ok(vec![
-        whole(stack, ("202 accepted", 202), &token, EVENT),
+        whole(stack, (ACCEPTED, 202), &token, EVENT),
+        Case { fresh: true, ..whole(stack, (ACCEPTED_FRESH, 202), &token, EVENT) },
         whole(stack, ("400 a rule broken", 400), &token, broken.as_bytes()),
         whole(stack, ("400 not JSON", 400), &token, b"{\"event_name\":"),
         whole(stack, ("401 forged token", 401), &forged, EVENT),
@@ -148,8 +168,7 @@ async fn ask(stack: &Stack, case: &Case, until: Instant) -> anyhow::Result<u64> 
         let answer = client.call(&case.request, WITHIN).await.map_err(|lost| anyhow!("{}: {lost:?}", case.name))?;
         ensure!(answer.status == case.status, "{}: {} came back", case.name, answer.status);
         answers += 1;
-        if case.unsent > 0 {
-            // The answer came although the body never did; this connection is of no further use.
+        if case.fresh {
             client = Client::new(stack.address());
         }
     }

@@ -131,16 +131,10 @@ impl BenchArgs {
         let measured = refusals.run(&weir_binary(self.weir.clone())?, &self.variables)?;
         measured.iter().for_each(print);
         super::write_json(&self.json, &measured)?;
-        let cost = |measured: &Measured| measured.micros("api").map_or(0.0, |spread| spread.median);
-        let accepted = measured.first().map_or(0.0, cost);
         let mut held = true;
-        for refused in measured.iter().skip(1) {
-            held &= cost(refused) < accepted;
-            say(format_args!(
-                "{:<22} / accepted = {:.2} in processor time of the API",
-                refused.arm,
-                cost(refused) / accepted
-            ));
+        for (arm, ratio) in Refusals::ratios(&measured) {
+            held &= ratio < 1.0;
+            say(format_args!("{arm:<22} / accepted alike = {ratio:.2} in processor time of the API"));
         }
         Ok(held)
     }
