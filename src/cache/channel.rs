@@ -1,11 +1,13 @@
 //! A word passed to whoever listens. Invariant: nobody depends on it: a word that is lost costs the time until the listener looks by
 //! itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use redis::Cmd;
 
+use super::link::{Nodes, Patience};
 use super::{CONNECT_DEADLINE, Cache, CacheError};
 use crate::config::RedisConfig;
 
@@ -15,7 +17,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Something that all instances hear of.
 #[derive(Clone)]
 pub struct Channel {
-    client: redis::Client,
+    nodes: Arc<Nodes>,
     name: String,
 }
 
@@ -36,8 +38,9 @@ impl Channel {
     /// When `REDIS_URL` is absent or cannot be parsed.
     pub fn open(config: &RedisConfig, topic: &str) -> Result<Self, CacheError> {
         let url = config.redis_url.as_ref().ok_or(CacheError::Absent)?;
-        let client = redis::Client::open(url.expose()).map_err(CacheError::Url)?;
-        Ok(Self { client, name: name(&config.redis_prefix, topic) })
+        let patience = Patience { connect: CONNECT_DEADLINE, answer: config.timeout(), pause: RETRY };
+        let nodes = Arc::new(Nodes::of(config, url.expose(), patience).map_err(CacheError::Url)?);
+        Ok(Self { nodes, name: name(&config.redis_prefix, topic) })
     }
 
     /// Calls `heard` for each word, and whenever listening begins (again), since words may have been lost. Never ends.
@@ -52,7 +55,7 @@ impl Channel {
 
     async fn listen_once(&self, heard: &impl Fn()) -> Result<(), CacheError> {
         let opening = async {
-            let mut channel = self.client.get_async_pubsub().await?;
+            let mut channel = self.nodes.client().await?.get_async_pubsub().await?;
             channel.subscribe(&self.name).await?;
             Ok(channel)
         };

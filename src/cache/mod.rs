@@ -5,14 +5,15 @@ pub mod answers;
 mod channel;
 mod counters;
 pub mod limiter;
+mod link;
 mod metrics;
+mod sentinel;
 mod usage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ use crate::domain::id::AccountId;
 use crate::domain::time::Timestamp;
 pub use answers::Claim;
 pub use channel::Channel;
+use link::{Link, Patience};
 use metrics::Ended;
 pub use usage::MinuteOf;
 
@@ -72,7 +74,7 @@ impl<T> Aged<T> {
 /// One multiplexed connection that mends itself in the background. Cheap to clone.
 #[derive(Clone)]
 pub struct Cache {
-    connection: ConnectionManager,
+    connection: Link,
     prefix: Arc<str>,
     deadline: Duration,
     rest: Arc<Rest>,
@@ -86,12 +88,8 @@ impl Cache {
     pub fn open(config: &RedisConfig) -> Result<Self, CacheError> {
         metrics::announce();
         let url = config.redis_url.as_ref().ok_or(CacheError::Absent)?;
-        let client = redis::Client::open(url.expose()).map_err(CacheError::Url)?;
-        let settings = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_DEADLINE))
-            .set_response_timeout(Some(config.timeout()))
-            .set_max_delay(MAX_RECONNECT_PAUSE);
-        let connection = ConnectionManager::new_lazy_with_config(client, settings).map_err(CacheError::Url)?;
+        let patience = Patience { connect: CONNECT_DEADLINE, answer: config.timeout(), pause: MAX_RECONNECT_PAUSE };
+        let connection = Link::open(config, url.expose(), patience).map_err(CacheError::Url)?;
         let rest = Arc::new(Rest { origin: Instant::now(), until_ms: AtomicU64::new(0) });
         Ok(Self { connection, prefix: config.redis_prefix.as_str().into(), deadline: config.timeout(), rest })
     }

@@ -31,7 +31,7 @@ pub use limit::{LimitConfig, Network};
 pub use operators::OperatorConfig;
 pub use query::QueryConfig;
 pub use receipts::ReceiptConfig;
-pub use redis::RedisConfig;
+pub use redis::{RedisConfig, RedisMode};
 pub use secret::Secret;
 pub use slo::SloConfig;
 pub use stream::StreamConfig;

@@ -40,9 +40,9 @@ impl Scene {
     fn limiter(&self) -> Limiter {
         let redis = RedisConfig {
             redis_url: Some(Secret::new(self.redis.url())),
-            redis_url_file: None,
             redis_prefix: "weir".into(),
             redis_timeout_ms: self.redis_timeout_ms,
+            ..Config::from_env().expect("defaults").redis
         };
         let windows = Windows::open(&redis).expect("client");
         Limiter::start(&self.config, Some(windows), Arc::clone(&self.quotas), &self.tasks, self.shutdown.clone())

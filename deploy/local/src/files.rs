@@ -40,6 +40,17 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
     fs::rename(&temporary, path).map_err(Error::io(action()))
 }
 
+/// Removes a file; one that is not there is removed already.
+pub fn remove(path: &Path) -> Result<()> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Error::io(format!("remove {}", path.display()))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reads a small file; absent is `None`.
 pub fn read(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {

@@ -1,6 +1,4 @@
 //! A private Redis. Invariant: nothing is ever saved, so a restart begins empty, as the service must be able to bear.
-//!
-//! A cluster is to be a sibling of [`Redis`] made of the same parts: one [`Process`] and one port a node.
 
 use std::{
     io::{Read, Write},
@@ -23,18 +21,28 @@ pub struct Redis {
     dir: PathBuf,
     program: PathBuf,
     port: u16,
+    more: Vec<String>,
     lifetime: Lifetime,
 }
 
 impl Redis {
     /// Starts the Redis of a directory, or takes over the one that runs there, and waits until it answers.
     pub fn start_in(root: &Path, port: Option<u16>, lifetime: Lifetime) -> Result<Self> {
+        Self::start_as(root, "redis", (port, lifetime), Vec::new())
+    }
+
+    /// The same under a name of its own, with more arguments.
+    pub(crate) fn start_as(
+        root: &Path,
+        name: &str,
+        (port, lifetime): (Option<u16>, Lifetime),
+        more: Vec<String>,
+    ) -> Result<Self> {
         let layout = Layout::new(root)?;
-        let program = files::find_program("redis-server")
-            .ok_or(Error::Missing { program: "redis-server", hint: "apt-get install redis-server" })?;
-        let process = Process::new(&layout, "redis")?;
-        let port = ports::claim(&layout, "redis", port, process.is_running())?;
-        let redis = Self { process, dir: layout.engine("redis")?, program, port, lifetime };
+        let program = program()?;
+        let process = Process::new(&layout, name)?;
+        let port = ports::claim(&layout, name, port, process.is_running())?;
+        let redis = Self { process, dir: layout.engine(name)?, program, port, more, lifetime };
         if redis.is_running() && redis.wait_ready(Duration::from_secs(5)).is_err() {
             redis.kill()?;
         }
@@ -47,7 +55,8 @@ impl Redis {
         let port = self.port.to_string();
         let launch = Launch::new(self.program.clone(), self.dir.clone(), self.lifetime)
             .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .args(["--maxmemory-policy", "noeviction", "--daemonize", "no"]);
+            .args(["--maxmemory-policy", "noeviction", "--daemonize", "no"])
+            .args(&self.more);
         self.process.start_engine(&launch)?;
         self.wait_ready(START)
     }
@@ -102,12 +111,25 @@ impl Redis {
     }
 }
 
-fn answers_ping(port: u16) -> Option<()> {
+/// Where the program is.
+pub(crate) fn program() -> Result<PathBuf> {
+    files::find_program("redis-server")
+        .ok_or(Error::Missing { program: "redis-server", hint: "apt-get install redis-server" })
+}
+
+pub(crate) fn answers_ping(port: u16) -> Option<()> {
+    ask(port, "PING")?.starts_with("+PONG").then_some(())
+}
+
+/// What a server answers to one command, as it stands in the protocol.
+pub(crate) fn ask(port: u16, command: &str) -> Option<String> {
     let limit = Duration::from_millis(500);
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), limit).ok()?;
     stream.set_read_timeout(Some(limit)).ok()?;
-    stream.write_all(b"PING\r\n").ok()?;
-    let mut answer = [0; 7];
-    stream.read_exact(&mut answer).ok()?;
-    (&answer == b"+PONG\r\n").then_some(())
+    stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
+    // It closes the connection behind the answer. (Sentinels know no QUIT.)
+    stream.shutdown(std::net::Shutdown::Write).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }

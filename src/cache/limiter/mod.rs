@@ -6,9 +6,9 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Cmd, Pipeline, RedisError, Script, ServerErrorKind};
 
+use crate::cache::link::{Link, Patience};
 use crate::config::RedisConfig;
 use crate::domain::id::AccountId;
 use crate::domain::ring::{Answer, Ask};
@@ -48,8 +48,8 @@ pub enum WindowsError {
 /// The windows of all accounts. Charges and renewals have a connection each, so that a long pipeline delays no charge.
 #[derive(Clone)]
 pub struct Windows {
-    charges: ConnectionManager,
-    renewals: ConnectionManager,
+    charges: Link,
+    renewals: Link,
     prefix: Arc<str>,
     charge: Arc<Script>,
     register: Arc<Script>,
@@ -62,14 +62,8 @@ impl Windows {
     /// When `REDIS_URL` is absent or cannot be parsed.
     pub fn open(config: &RedisConfig) -> Result<Self, WindowsError> {
         let url = config.redis_url.as_ref().ok_or(WindowsError::Absent)?;
-        let client = redis::Client::open(url.expose()).map_err(WindowsError::Url)?;
-        let settings = || {
-            ConnectionManagerConfig::new()
-                .set_connection_timeout(Some(CONNECT_DEADLINE))
-                .set_response_timeout(Some(BACKSTOP))
-                .set_max_delay(MAX_RECONNECT_PAUSE)
-        };
-        let connect = || ConnectionManager::new_lazy_with_config(client.clone(), settings()).map_err(WindowsError::Url);
+        let patience = Patience { connect: CONNECT_DEADLINE, answer: BACKSTOP, pause: MAX_RECONNECT_PAUSE };
+        let connect = || Link::open(config, url.expose(), patience).map_err(WindowsError::Url);
         Ok(Self {
             charges: connect()?,
             renewals: connect()?,
@@ -126,12 +120,9 @@ impl Windows {
         within(deadline, call.invoke_async(&mut connection)).await
     }
 
-    /// All questions in one round trip; the script is loaded when Redis does not know it (it then ran none of them).
-    async fn pipe(
-        &self,
-        mut connection: ConnectionManager,
-        questions: &[(&AccountId, &Ask)],
-    ) -> Result<Vec<Vec<i64>>, RedisError> {
+    /// All questions in one round trip; the script is loaded when Redis does not know it. One server ran none of them then; of a
+    /// cluster some nodes may have, and what those were told of spends they are told twice: early, never over.
+    async fn pipe(&self, mut connection: Link, questions: &[(&AccountId, &Ask)]) -> Result<Vec<Vec<i64>>, RedisError> {
         let mut pipeline = Pipeline::with_capacity(questions.len());
         for (account, ask) in questions {
             let mut command = Cmd::new();

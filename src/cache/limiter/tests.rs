@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::config::Secret;
+use crate::config::{Config, Secret};
 use crate::domain::outcome::Policy;
 use crate::domain::ring::{Dated, Hold, Rule, Span, State, Unit};
 
@@ -24,9 +24,9 @@ fn redis() -> &'static weir_local::Redis {
 fn windows(prefix: &str) -> Windows {
     let config = RedisConfig {
         redis_url: Some(Secret::new(redis().url())),
-        redis_url_file: None,
         redis_prefix: prefix.into(),
         redis_timeout_ms: 1_000,
+        ..Config::from_env().expect("defaults").redis
     };
     Windows::open(&config).expect("client")
 }

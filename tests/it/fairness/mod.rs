@@ -2,3 +2,4 @@
 //! the large one.
 
 mod lanes;
+mod redis;

@@ -8,6 +8,7 @@ mod environment;
 mod install;
 mod out;
 mod packages;
+mod redis;
 mod server;
 mod status;
 mod up;
@@ -45,6 +46,8 @@ enum Command {
     Install,
     /// Run engines of their own until this process ends.
     Engines(bench::Engines),
+    /// Run a Redis cluster of three masters, or a master with replica and sentinel, until this process ends.
+    Redis(redis::RedisArgs),
     /// Print an access token and nothing else.
     Token(weir::TokenArgs),
     /// Ask whether the service lives.
@@ -66,6 +69,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Status => status::run(&dir),
         Command::Install => install::run(&dir),
         Command::Engines(args) => bench::run(&dir, &args),
+        Command::Redis(args) => redis::run(&dir, &args),
         Command::Token(args) => weir::print_token(&dir, &args),
         Command::Health => demo::probe(&dir, "/health"),
         Command::Ready => demo::probe(&dir, "/ready"),

@@ -66,7 +66,7 @@ impl Postgres {
             return Ok(());
         }
         let fresh = self.store.join("data.new");
-        remove(&fresh)?;
+        files::remove(&fresh)?;
         let password_file = self.store.join("initdb.password");
         files::write_private(&password_file, self.passwords.of(SUPERUSER).unwrap_or_default())?;
         if let Some(account) = self.account {
@@ -116,19 +116,9 @@ impl Postgres {
                 fs::read_link(format!("/proc/{}/cwd", owner.pid)).is_ok_and(|directory| directory == data)
             });
             if !works_here {
-                remove(&lock)?;
+                files::remove(&lock)?;
             }
         }
         Ok(())
-    }
-}
-
-fn remove(path: &Path) -> Result<()> {
-    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match removed {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(Error::io(format!("remove {}", path.display()))(error))
-        }
-        _ => Ok(()),
     }
 }
