@@ -3,3 +3,5 @@
 
 mod lanes;
 mod redis;
+mod scene;
+mod whales;
