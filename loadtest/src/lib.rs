@@ -12,10 +12,12 @@
 //! | [`ceilings`] | the least that could do the same |
 //! | [`ratios`] | the table of `make bench` |
 //! | [`reads`] | questions about a very large account, and beside writes |
+//! | [`backlog`] | what one account's backlog costs others |
 //! | [`cpu`] | processor time by component |
 //! | [`cli`] | the command line over all of it |
 
 pub mod audit;
+pub mod backlog;
 pub mod bench;
 pub mod ceilings;
 pub mod chaos;

@@ -2,6 +2,7 @@
 //! promise was broken or a gate missed, 2 that the command could not do its work.
 
 mod audit;
+mod backlog;
 mod bench;
 mod ceiling;
 mod chaos;
@@ -46,6 +47,8 @@ enum Command {
     Ceiling(ceiling::Ceiling),
     /// What questions cost beside an account of ten million events, on a private stack
     Reads(reads::ReadsArgs),
+    /// What a large account's backlog costs small ones, with lanes and without, on private stacks
+    Backlog(backlog::BacklogArgs),
     /// Live streams read by curl, Chromium and Node across restarts of the API
     Clients(clients::ClientsArgs),
 }
@@ -61,6 +64,7 @@ pub fn run() -> ExitCode {
         Command::Ratios(args) => args.run(),
         Command::Ceiling(args) => args.run(),
         Command::Reads(args) => args.run(),
+        Command::Backlog(args) => args.run(),
         Command::Clients(args) => args.run(),
     };
     match result {

@@ -104,8 +104,16 @@ impl Stack {
     /// # Errors
     /// When Postgres does not answer.
     pub fn stored(&self) -> anyhow::Result<u64> {
-        let sum = self.engines.postgres.psql(DATABASE, "SELECT coalesce(sum(events), 0) FROM event_counts")?;
+        let sum = self.sql("SELECT coalesce(sum(events), 0) FROM event_counts")?;
         sum.trim().parse().with_context(|| format!("the number of stored events: {sum:?}"))
+    }
+
+    /// What SQL as superuser answers.
+    ///
+    /// # Errors
+    /// When Postgres does not answer, or refuses.
+    pub fn sql(&self, sql: &str) -> anyhow::Result<String> {
+        Ok(self.engines.postgres.psql(DATABASE, sql)?)
     }
 
     /// A place for further processes beside the service.
