@@ -30,8 +30,7 @@ impl Followed {
         tasks: &TaskTracker,
         background: &CancellationToken,
     ) -> anyhow::Result<Self> {
-        let url = if roles.api { &config.database.database_url } else { &config.database.database_worker_url };
-        let url = url.as_ref().context("a database URL must be set")?;
+        let url = roles.database_url(&config.database)?;
         let store = QuotaStore::open(url, &config.database).map_err(anyhow::Error::from_boxed)?;
         let quotas = Arc::new(Quotas::new(config.limit.default_quota()));
         let word = config.redis.redis_url.is_some();

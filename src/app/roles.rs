@@ -1,6 +1,8 @@
 //! What a process does. Invariant: a role is a constant of [`Roles`]; nothing else decides what is started.
 
-use crate::config::Need;
+use anyhow::Context as _;
+
+use crate::config::{DatabaseConfig, Need, Secret};
 
 /// The roles of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,5 +39,14 @@ impl Roles {
             (false, true) => &[Need::Worker],
             (false, false) => &[],
         }
+    }
+
+    /// The login of what every process keeps in Postgres, whatever its roles: the API's where it has one.
+    ///
+    /// # Errors
+    /// When that login is not configured.
+    pub(super) fn database_url(self, config: &DatabaseConfig) -> anyhow::Result<&Secret> {
+        let url = if self.api { &config.database_url } else { &config.database_worker_url };
+        url.as_ref().context("a database URL must be set")
     }
 }

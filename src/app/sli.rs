@@ -1,7 +1,6 @@
 //! Levels of service and spans: where they are filed, who writes them, who reports them. Invariant: nothing here is needed to take or store
 //! an event.
 
-use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,8 +32,7 @@ impl Sli {
         tasks: &TaskTracker,
         background: &CancellationToken,
     ) -> anyhow::Result<Self> {
-        let url = if roles.api { &config.database.database_url } else { &config.database.database_worker_url };
-        let url = url.as_ref().context("a database URL must be set")?;
+        let url = roles.database_url(&config.database)?;
         let store = SliStore::open(url, &config.database).map_err(anyhow::Error::from_boxed)?;
         let objectives = Objectives::load(config.slo.slo_file.as_deref())?;
         let signer = config.slo.slo_signing_key_file.as_deref().map(ReportSigner::from_pem_file).transpose()?;
