@@ -83,12 +83,7 @@ impl Settlement {
         let before = standing.settled.map(|mark| mark.next_offset);
         standing.settled = mark(part, next, standing.settled);
         let moved = before != Some(next);
-        let stored = || Stored {
-            topic: Arc::clone(&part.partition.topic),
-            partition: part.partition.partition,
-            next_offset: next,
-        };
-        moved.then(stored)
+        moved.then(|| Stored { partition: part.partition.clone(), next_offset: next })
     }
 
     /// Progress that the database does not have yet.

@@ -34,7 +34,7 @@ fn records(count: i64) -> Vec<Polled> {
 }
 
 fn next_offsets(stored: &[Stored]) -> Vec<(i32, i64)> {
-    stored.iter().map(|stored| (stored.partition, stored.next_offset)).collect()
+    stored.iter().map(|stored| (stored.partition.partition, stored.next_offset)).collect()
 }
 
 #[tokio::test]

@@ -277,6 +277,7 @@ async fn what_waits_is_told_although_nothing_is_stored() {
     rig.wait_for_lag(15_000).await;
     ENGINES.postgres.resume();
     rig.wait_for_rows(15_000).await;
+    rig.wait_for_lag(0).await;
     rig.finish().await;
 }
 

@@ -1,6 +1,7 @@
 //! librdkafka's callbacks of the consumer. Invariant: a partition is given up only after the worker let go of it or had its
 //! time to, and its offsets are committed before the next owner starts.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use crate::kafka::metrics::{self, ConsumerFault, Rebalanced};
 use super::convert::intern;
 use super::desk::{Desk, Fetch, Orders};
 use super::ends;
-use super::event::{Partition, Stored};
+use super::event::Partition;
 
 /// How long the worker has to let go of revoked partitions.
 const REVOKE_DEADLINE: Duration = Duration::from_secs(5);
@@ -121,16 +122,14 @@ pub(super) fn obey(consumer: &BaseConsumer<Callbacks>, orders: Orders) {
 }
 
 /// Stores offsets for librdkafka's committer. Those of partitions that were taken away are refused by the library.
-fn store(consumer: &BaseConsumer<Callbacks>, offsets: Vec<Stored>) {
+fn store(consumer: &BaseConsumer<Callbacks>, offsets: HashMap<Partition, i64>) {
     if offsets.is_empty() {
         return;
     }
     let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for stored in &offsets {
-        if let Err(error) =
-            list.add_partition_offset(&stored.topic, stored.partition, Offset::Offset(stored.next_offset))
-        {
-            tracing::error!(%error, topic = %stored.topic, partition = stored.partition, "offset cannot be stored");
+    for (Partition { topic, partition }, next) in &offsets {
+        if let Err(error) = list.add_partition_offset(topic, *partition, Offset::Offset(*next)) {
+            tracing::error!(%error, %topic, partition, "offset cannot be stored");
         }
     }
     if let Err(error) = consumer.store_offsets(&list) {

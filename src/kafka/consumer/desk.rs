@@ -2,7 +2,7 @@
 //! commands. Invariant: what leaves the desk for one partition leaves in order, and nothing of a revoked partition leaves after
 //! its revocation.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -39,8 +39,9 @@ pub(super) struct Desk {
 /// What the worker wants of the consumer.
 #[derive(Default)]
 pub(super) struct Orders {
-    /// Offsets to store.
-    pub(super) store: Vec<Stored>,
+    /// The next offset to store of each partition: the last that was told. librdkafka takes a second one of the same partition
+    /// in one list for an invalid offset, and then commits nothing of that partition until its next record.
+    pub(super) store: HashMap<Partition, i64>,
     /// Partitions to stop and to start fetching, in the order of the commands.
     pub(super) flow: Vec<(Partition, Fetch)>,
     /// Questions for the ends of partitions.
@@ -163,7 +164,11 @@ impl Desk {
 
     fn note(&mut self, command: Command, orders: &mut Orders) {
         match command {
-            Command::Store(offsets) => orders.store.extend(offsets),
+            Command::Store(offsets) => {
+                orders
+                    .store
+                    .extend(offsets.into_iter().map(|Stored { partition, next_offset }| (partition, next_offset)));
+            }
             Command::Hold(partitions) => {
                 for partition in partitions.into_iter().filter(|partition| self.assigned.contains(partition)) {
                     self.held.insert(partition.clone());
@@ -284,6 +289,15 @@ mod tests {
         assert!(desk.holds("t", 0) && !desk.holds("t", 1));
         drop(desk.revoke(vec![partition(0)], false));
         assert!(!desk.holds("t", 0));
+    }
+
+    #[test]
+    fn of_one_partition_the_last_offset_is_stored() {
+        let (mut desk, _out, commands) = desk(1);
+        let stored = |number, next_offset| Stored { partition: partition(number), next_offset };
+        commands.send(Command::Store(vec![stored(0, 3), stored(1, 5)])).expect("open");
+        commands.send(Command::Store(vec![stored(0, 4)])).expect("open");
+        assert_eq!(desk.commands(Duration::ZERO).store, [(partition(0), 4), (partition(1), 5)].into());
     }
 
     #[test]

@@ -19,10 +19,8 @@ pub struct Partition {
 /// From where a partition is to be read on after a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// Topic.
-    pub topic: Arc<str>,
-    /// Partition within the topic.
-    pub partition: i32,
+    /// Which partition.
+    pub partition: Partition,
     /// First offset that is not done: the last done one plus one.
     pub next_offset: i64,
 }

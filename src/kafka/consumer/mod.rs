@@ -96,7 +96,7 @@ impl ConsumerHandle {
     /// Never blocks. Offsets of partitions that were taken away meanwhile are ignored: their new owner reads on from what
     /// was committed, and the event id absorbs the rest.
     pub fn store(&self, offsets: Vec<Stored>) {
-        self.divide(offsets, |stored| &stored.topic, Command::Store);
+        self.divide(offsets, |stored| &stored.partition.topic, Command::Store);
     }
 
     /// Stops fetching these partitions until [`ConsumerHandle::resume`]; the others go on. What was fetched ahead of them is
