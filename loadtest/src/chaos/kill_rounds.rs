@@ -50,8 +50,7 @@ impl KillRounds {
     /// # Errors
     /// When a killed process does not come back.
     pub fn run(&self, settings: &Settings) -> anyhow::Result<Outcome> {
-        let place = self.fail_point.map_or_else(String::new, |point| format!(" at {}", point.as_str()));
-        let name = format!("kill-rounds: {} x kill -9 of {}{place}", self.rounds, self.role.as_str());
+        let name = format!("kill-rounds: {} x kill -9 of {}", self.rounds, self.killed());
         let mut trial = Trial::start(&name, settings)?;
         let seed = u64::from_str_radix(&scratch::unique()[..8], 36).unwrap_or(0);
         for round in 0..self.rounds {
@@ -69,6 +68,12 @@ impl KillRounds {
             let rounds = self.rounds;
             trial.check(true, format!("{rounds} rounds, each killing a process at work"), "done");
         })
+    }
+
+    /// What is killed and where.
+    pub(super) fn killed(&self) -> String {
+        let place = self.fail_point.map_or_else(String::new, |point| format!(" at {}", point.as_str()));
+        format!("{}{place}", self.role.as_str())
     }
 
     fn round(&self, trial: &mut Trial, round: u32, random: u64) -> anyhow::Result<()> {

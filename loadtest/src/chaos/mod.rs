@@ -1,12 +1,18 @@
 //! Faults with the auditor as judge. Steps of a scenario are in [`trial`]; a scenario is a file here and a row in [`SCENARIOS`].
 //! Invariant: a scenario harms only what it started itself.
 
+mod kept;
 mod kill_rounds;
+mod kill_series;
 mod outage;
+mod soak;
 mod trial;
+mod vitals;
 mod weather;
 
 pub use kill_rounds::{FailPoint, KillRounds};
+pub use kill_series::KillSeries;
+pub use soak::Soak;
 pub use trial::{Check, Outcome, Settings};
 
 use outage::{Engine, Harm, Outage};

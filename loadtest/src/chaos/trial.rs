@@ -8,11 +8,12 @@ use anyhow::Context;
 use serde::Serialize;
 use weir::domain::time::Timestamp;
 
+use super::vitals::Vitals;
 use super::weather::Weather;
 use crate::audit::{Audit, Ledger, Scope, Verdict};
 use crate::generate::{self, Mix, Pace, Plan, Profile, Report, Running, Schedule};
 use crate::say;
-use crate::stack::Stack;
+use crate::stack::{Service, Stack};
 
 /// How a scenario is run.
 #[derive(Debug, Clone)]
@@ -110,6 +111,15 @@ impl Trial {
         self.running.as_ref().map_or(0, Running::accepted)
     }
 
+    /// What a process of the service holds now.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn vitals(&self, service: &Service) -> anyhow::Result<Vitals> {
+        let vitals = service.pid().and_then(Vitals::of);
+        vitals.with_context(|| format!("a process of the service is gone; the end of its log:\n{}", service.log_tail()))
+    }
+
     /// The wall clock, as the journal counts.
     pub fn now(&self) -> i64 {
         Timestamp::now().micros()
@@ -147,6 +157,17 @@ impl Trial {
         let outcome = Outcome { scenario, passed, checks, verdict, report };
         say(format_args!("{outcome}"));
         Ok(outcome)
+    }
+}
+
+impl Outcome {
+    /// What did not hold, in words.
+    pub fn broken(&self) -> Vec<String> {
+        let found = self.verdict.findings.deviations().into_iter().filter(|(_, deviation)| deviation.count > 0);
+        let found =
+            found.map(|(name, deviation)| format!("{name}: {}, {}", deviation.count, deviation.examples.join(" | ")));
+        let missed = self.checks.iter().filter(|check| !check.held);
+        found.chain(missed.map(|check| format!("{}: {}", check.expected, check.seen))).collect()
     }
 }
 

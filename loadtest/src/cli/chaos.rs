@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Subcommand;
 
-use crate::chaos::{FailPoint, KillRounds, Outcome, SCENARIOS, Scenario, Settings};
+use crate::chaos::{FailPoint, KillRounds, KillSeries, Outcome, SCENARIOS, Scenario, Settings, Soak};
 use crate::say;
 use crate::stack::{Role, weir_binary};
 
@@ -47,6 +47,24 @@ enum What {
         /// Let the worker die at this place of its write instead of at a random moment
         #[arg(long, value_enum)]
         fail_point: Option<FailPoint>,
+        /// Keep what was done in this file after each part, and go on from there
+        #[arg(long, value_name = "FILE")]
+        resume: Option<PathBuf>,
+        /// Rounds of a part, each on a stack of its own, with --resume
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        part: u32,
+    },
+    /// Load for an hour while memory, descriptors and threads are watched
+    Soak {
+        /// How long, all sittings together
+        #[arg(long, default_value_t = 3_600, value_name = "S")]
+        seconds: u64,
+        /// Seconds between samples
+        #[arg(long, default_value_t = 10, value_name = "S")]
+        every: u64,
+        /// The samples; a soak that was stopped goes on from there
+        #[arg(long, default_value = "loadtest/out/soak.json", value_name = "FILE")]
+        resume: PathBuf,
     },
     /// Scenarios by name, or `all`
     Run {
@@ -77,9 +95,14 @@ impl Chaos {
             What::KillRounds { role: Role::Api, fail_point: Some(_), .. } => {
                 bail!("fail points are places of the worker")
             }
-            What::KillRounds { role, rounds, fail_point } => {
-                vec![KillRounds { role, rounds, fail_point }.run(&settings)?]
+            What::KillRounds { role, rounds, fail_point, resume, part } => {
+                let what = KillRounds { role, rounds, fail_point };
+                match resume {
+                    Some(path) => return KillSeries::run(&what, part, &path, &settings),
+                    None => vec![what.run(&settings)?],
+                }
             }
+            What::Soak { seconds, every, resume } => return Soak::run(seconds, every, &resume, &settings),
             What::Run { names } => run_all(&chosen(&names)?, &settings)?,
             What::List => Vec::new(),
         };
