@@ -11,7 +11,7 @@ SCOPE ?= events:write events:read metrics:read
 
 .DEFAULT_GOAL := help
 .PHONY: help up down status health ready token test-event test-metrics load-test \
-        test bench test-clients lint contract fmt clean docker-up docker-down bootstrap build
+        test bench chaos test-clients lint contract fmt clean docker-up docker-down bootstrap build
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -47,6 +47,11 @@ load-test: $(LOCAL) ## ramp up the load and write loadtest/results.json (needs `
 bench: bootstrap ## every figure beside its ceiling, on private engines; writes loadtest/results/ratios.json (release build)
 	@$(CARGO) build --release --workspace --bins
 	@$(TARGET:debug=release)/loadtest ratios --json loadtest/results/ratios.json
+
+chaos: bootstrap ## break everything under load, row by row; writes loadtest/results/chaos.json [OLDER=an older weir] (release build)
+	@sh loadtest/chaos/install.sh
+	@$(CARGO) build --release --workspace --bins
+	@$(TARGET:debug=release)/loadtest chaos --json loadtest/results/chaos.json $(if $(OLDER),--older '$(OLDER)') run all
 
 test-clients: build ## read live streams by curl, Chromium and Node across restarts; writes loadtest/results/clients.json
 	@sh loadtest/clients/install.sh

@@ -13,6 +13,9 @@
 //! | [`ratios`] | the table of `make bench` |
 //! | [`reads`] | questions about a very large account, and beside writes |
 //! | [`backlog`] | what one account's backlog costs others |
+//! | [`proxy`] | a bad network |
+//! | [`disk`] | a small disk to be filled |
+//! | [`cgroup`] | little memory, little processor time |
 //! | [`cpu`] | processor time by component |
 //! | [`cli`] | the command line over all of it |
 
@@ -20,11 +23,14 @@ pub mod audit;
 pub mod backlog;
 pub mod bench;
 pub mod ceilings;
+pub mod cgroup;
 pub mod chaos;
 pub mod cli;
 pub mod cpu;
+pub mod disk;
 pub mod generate;
 pub mod journal;
+pub mod proxy;
 pub mod ratios;
 pub mod reads;
 pub mod scratch;

@@ -15,11 +15,14 @@ pub struct EngineOptions {
     pub lifetime: Lifetime,
     /// Whether Postgres waits for the disk.
     pub durable: bool,
+    /// The port by which clients are told to reach the one broker, where something stands in between.
+    pub kafka_seen_at: Option<u16>,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { brokers: 1, ports: Ports::default(), lifetime: Lifetime::WithParent, durable: false }
+        let (ports, lifetime) = (Ports::default(), Lifetime::WithParent);
+        Self { brokers: 1, ports, lifetime, durable: false, kafka_seen_at: None }
     }
 }
 
@@ -50,9 +53,9 @@ impl Engines {
     /// Starts the engines of a directory side by side, or takes over those that run there, and waits until all answer.
     pub fn start(root: &Path, options: &EngineOptions) -> Result<Self> {
         let layout = Layout::new(root)?;
-        let EngineOptions { brokers, ports, lifetime, durable } = options.clone();
+        let EngineOptions { brokers, ports, lifetime, durable, kafka_seen_at } = options.clone();
         thread::scope(|scope| {
-            let kafka = scope.spawn(|| Kafka::start_in(root, brokers, ports.kafka, lifetime));
+            let kafka = scope.spawn(|| Kafka::start_in(root, brokers, (ports.kafka, kafka_seen_at), lifetime));
             let postgres = scope.spawn(|| Postgres::start_in(root, ports.postgres, durable, lifetime));
             let redis = scope.spawn(|| Redis::start_in(root, ports.redis, lifetime));
             // All are joined before the first failure is returned, so that those that did start are dropped in order.

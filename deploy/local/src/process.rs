@@ -5,7 +5,7 @@ use std::{
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
-    process::Child,
+    process::{Child, ExitStatus},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -33,6 +33,8 @@ struct State {
     /// Kept to reap it; absent when an earlier run started the process.
     child: Option<Child>,
     identity: Option<Identity>,
+    /// How the last child ended.
+    ended: Option<ExitStatus>,
     dies_with_us: bool,
 }
 
@@ -72,6 +74,7 @@ impl Process {
             self.name
         )))?;
         state.identity = Identity::of(child.id());
+        state.ended = None;
         state.child = Some(child);
         state.dies_with_us = launch.lifetime == Lifetime::WithParent;
         match state.identity {
@@ -131,6 +134,20 @@ impl Process {
         self.lock().alive().is_some()
     }
 
+    /// How it ended, if it was started here and has ended since.
+    #[must_use]
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        let mut state = self.lock();
+        if state.alive().is_some() { None } else { state.ended }
+    }
+
+    /// Sends it a signal and does not wait for what comes of it.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(identity) = self.lock().alive() {
+            identity.signal(signal);
+        }
+    }
+
     /// Its number while it exists.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
@@ -179,7 +196,7 @@ impl Process {
     fn forget(&self) -> Result<()> {
         let mut state = self.lock();
         if let Some(mut child) = state.child.take() {
-            drop(child.wait());
+            state.ended = child.wait().ok();
         }
         state.identity = None;
         match fs::remove_file(&self.file) {
@@ -198,11 +215,13 @@ impl Process {
 impl State {
     fn alive(&mut self) -> Option<Identity> {
         // Reaps the child, or it would stay in the table as a zombie.
-        if let Some(child) = &mut self.child
-            && !matches!(child.try_wait(), Ok(None))
-        {
-            self.child = None;
-            self.identity = None;
+        if let Some(child) = &mut self.child {
+            let ended = child.try_wait();
+            if !matches!(ended, Ok(None)) {
+                self.ended = ended.ok().flatten();
+                self.child = None;
+                self.identity = None;
+            }
         }
         self.identity.filter(|identity| identity.is_alive())
     }

@@ -61,6 +61,16 @@ impl Redis {
         self.wait_ready(START)
     }
 
+    /// Forgets everything it holds.
+    pub fn flush(&self) -> Result<()> {
+        let answer = ask(self.port, "FLUSHALL").filter(|answer| answer.starts_with("+OK"));
+        answer.map(drop).ok_or_else(|| Error::NotReady {
+            engine: "redis asked for FLUSHALL".to_owned(),
+            waited: Duration::from_millis(500),
+            tail: self.process.log_tail(),
+        })
+    }
+
     /// Ends it in order.
     pub fn stop(&self) -> Result<()> {
         self.process.stop(Signal::SIGTERM, STOP)

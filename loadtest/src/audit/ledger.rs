@@ -25,6 +25,10 @@ pub(super) struct Known {
 /// One try of one request, for questions of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tried {
+    /// Which run, counted from 0, and which of its requests; tries of one share it.
+    pub request: (usize, u64),
+    /// Number of the account.
+    pub account: u32,
     /// When it was sent, µs since 1970.
     pub sent: i64,
     /// When its answer came or its loss was noticed; `None` when the generator died first.
@@ -91,6 +95,7 @@ impl Ledger {
             self.runs.push(Run { header, events, orders, pending });
             return;
         }
+        let at_run = self.runs.len().saturating_sub(1);
         let Some(run) = self.runs.last_mut() else { return };
         let start = run.header.start_micros;
         match line {
@@ -98,14 +103,14 @@ impl Ledger {
             Line::Answer { request, attempt, at, status, items } => {
                 if let Some(attempt) = run.pending.remove(&(request, attempt)) {
                     run.answered(&attempt, at, status, &items);
-                    self.tries.push(tried(start, &attempt, Some(at), End::Status(status)));
+                    self.tries.push(tried((at_run, start), &attempt, Some(at), End::Status(status)));
                 }
             }
             Line::Lost { request, attempt, at, lost } => {
                 if let Some(attempt) = run.pending.remove(&(request, attempt)) {
                     // A refused connection carried nothing.
                     run.each(&attempt, |known| known.open |= lost != Lost::Refused);
-                    self.tries.push(tried(start, &attempt, Some(at), End::Lost(lost)));
+                    self.tries.push(tried((at_run, start), &attempt, Some(at), End::Lost(lost)));
                 }
             }
             Line::Header(_) | Line::Topic(..) => {}
@@ -114,10 +119,11 @@ impl Ledger {
 
     /// Ends the last run: what is still unanswered may have been taken.
     pub(super) fn close_run(&mut self) {
+        let at_run = self.runs.len().saturating_sub(1);
         let Some(run) = self.runs.last_mut() else { return };
         for attempt in std::mem::take(&mut run.pending).into_values() {
             run.each(&attempt, |known| known.open = true);
-            self.tries.push(tried(run.header.start_micros, &attempt, None, End::Unknown));
+            self.tries.push(tried((at_run, run.header.start_micros), &attempt, None, End::Unknown));
         }
         self.reordered.extend(std::mem::take(&mut run.orders).violations(&run.header.run));
     }
@@ -178,7 +184,8 @@ impl Run {
     }
 }
 
-fn tried(start: i64, attempt: &Attempt, at: Option<u64>, end: End) -> Tried {
+fn tried((run, start): (usize, i64), attempt: &Attempt, at: Option<u64>, end: End) -> Tried {
     let wall = |micros: u64| start + i64::try_from(micros).unwrap_or(i64::MAX >> 1);
-    Tried { sent: wall(attempt.sent), ended: at.map(wall), end }
+    let request = (run, attempt.request);
+    Tried { request, account: attempt.account, sent: wall(attempt.sent), ended: at.map(wall), end }
 }

@@ -98,7 +98,7 @@ impl Outage {
 }
 
 /// F6: refused within 2 s, then within milliseconds, and taken again within 5 s of the return.
-fn without_log(trial: &mut Trial, weather: &Weather, during: Span, healed: i64) {
+pub(super) fn without_log(trial: &mut Trial, weather: &Weather, during: Span, healed: i64) {
     let first = weather.first_after(during.from, 503);
     let seen = first.map_or_else(|| "never".to_owned(), |ms| format!("{ms} ms"));
     trial.check(first.is_some_and(|ms| ms <= NOTICED_MICROS / 1_000), "first 503 within 2.5 s", seen);
@@ -119,7 +119,7 @@ fn without_log(trial: &mut Trial, weather: &Weather, during: Span, healed: i64) 
 }
 
 /// F12, F13, F17: every request is taken, and as fast as before but for noise.
-fn unaffected(trial: &mut Trial, weather: &Weather, before: Span, during: Span) {
+pub(super) fn unaffected(trial: &mut Trial, weather: &Weather, before: Span, during: Span) {
     let (taken, asked) = weather.share(during, 202);
     trial.check(asked > 0 && taken == asked, "every request of the outage is taken", format!("{taken} of {asked}"));
     let (calm, storm) = (weather.latency(before, 202), weather.latency(during, 202));

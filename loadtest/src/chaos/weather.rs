@@ -1,6 +1,8 @@
 //! What clients saw while something was broken, read from the journal. Invariant: only what was sent within a span speaks for it,
 //! so an answer is blamed on the weather it was asked in.
 
+use std::collections::{BTreeMap, HashMap};
+
 use crate::audit::{End, Tried};
 use crate::generate::{Latency, Percentiles};
 
@@ -38,6 +40,35 @@ impl Weather {
         (hits, self.within(span).count() as u64)
     }
 
+    /// Requests that were sent, and those of them that were taken in the end.
+    pub fn taken_in_the_end(&self) -> (u64, u64) {
+        let mut requests = HashMap::<_, bool>::new();
+        for tried in &self.0 {
+            *requests.entry(tried.request).or_default() |= tried.end == End::Status(202);
+        }
+        (requests.values().filter(|taken| **taken).count() as u64, requests.len() as u64)
+    }
+
+    /// What one account's clients or all others' saw.
+    #[must_use]
+    pub fn only(&self, choose: impl Fn(u32) -> bool) -> Self {
+        Self(self.0.iter().filter(|tried| choose(tried.account)).copied().collect())
+    }
+
+    /// Tries sent in the span by how they ended, in words.
+    pub fn endings(&self, span: Span) -> String {
+        let mut endings = BTreeMap::<String, u64>::new();
+        for tried in self.within(span) {
+            let name = match tried.end {
+                End::Status(status) => status.to_string(),
+                End::Lost(lost) => lost.as_str().to_owned(),
+                End::Unknown => "unknown".to_owned(),
+            };
+            *endings.entry(name).or_default() += 1;
+        }
+        endings.iter().map(|(name, count)| format!("{name}: {count}")).collect::<Vec<_>>().join(", ")
+    }
+
     /// How long answers with the status took that were asked for in the span.
     pub fn latency(&self, span: Span, status: u16) -> Percentiles {
         let mut latency = Latency::default();
@@ -64,7 +95,8 @@ mod tests {
     use super::*;
 
     fn tried(sent: i64, took: i64, status: u16) -> Tried {
-        Tried { sent: sent * MILLI, ended: Some((sent + took) * MILLI), end: End::Status(status) }
+        let (request, account) = ((0, u64::from(status)), 0);
+        Tried { request, account, sent: sent * MILLI, ended: Some((sent + took) * MILLI), end: End::Status(status) }
     }
 
     #[test]
@@ -77,5 +109,7 @@ mod tests {
         assert_eq!(weather.first_after(fault.to, 202), Some(11));
         assert_eq!(weather.slowest(fault), 2_000);
         assert_eq!(weather.latency(fault, 503).count, 2);
+        assert_eq!(weather.taken_in_the_end(), (1, 2));
+        assert_eq!(weather.endings(Span { from: 0, to: fault.to }), "202: 1, 503: 2");
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Subcommand;
 
-use crate::chaos::{FailPoint, KillRounds, KillSeries, Outcome, SCENARIOS, Scenario, Settings, Soak};
+use crate::chaos::{FailPoint, KillRounds, KillSeries, Row, SCENARIOS, Scenario, Settings, Soak, Table};
 use crate::say;
 use crate::stack::{Role, weir_binary};
 
@@ -24,6 +24,9 @@ pub(super) struct Chaos {
     /// Seconds an outage lasts
     #[arg(long, global = true, default_value_t = 20, value_name = "S")]
     outage: u64,
+    /// An older binary, for the deploy that is torn
+    #[arg(long, global = true, value_name = "FILE")]
+    older: Option<PathBuf>,
     /// Leave logs and journals in place when it goes wrong
     #[arg(long, global = true)]
     keep: bool,
@@ -79,8 +82,8 @@ enum What {
 impl Chaos {
     pub(super) fn run(self) -> anyhow::Result<bool> {
         if let What::List = self.what {
-            for Scenario { name, row, about, .. } in &SCENARIOS {
-                say(format_args!("{name:<16} {row:<4} {about}"));
+            for Scenario { name, row, about, .. } in SCENARIOS {
+                say(format_args!("{name:<20} {row:<4} {about}"));
             }
             return Ok(true);
         }
@@ -89,6 +92,7 @@ impl Chaos {
             rate: self.rate,
             batch: self.batch,
             outage: self.outage,
+            older: self.older,
             keep: self.keep,
         };
         let outcomes = match self.what {
@@ -103,13 +107,14 @@ impl Chaos {
                 }
             }
             What::Soak { seconds, every, resume } => return Soak::run(seconds, every, &resume, &settings),
-            What::Run { names } => run_all(&chosen(&names)?, &settings)?,
+            What::Run { names } => {
+                let table = Table::play(&chosen(&names)?, &settings, &self.json)?;
+                say(format_args!("\n{table}"));
+                return Ok(table.rows.iter().all(Row::is_fine));
+            }
             What::List => Vec::new(),
         };
         super::write_json(&self.json, &outcomes)?;
-        for Outcome { scenario, passed, .. } in &outcomes {
-            say(format_args!("{} {scenario}", if *passed { "passed" } else { "FAILED" }));
-        }
         Ok(outcomes.iter().all(|outcome| outcome.passed))
     }
 }
@@ -126,8 +131,4 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Scenario>> {
         }
     }
     Ok(scenarios)
-}
-
-fn run_all(scenarios: &[&Scenario], settings: &Settings) -> anyhow::Result<Vec<Outcome>> {
-    scenarios.iter().map(|scenario| scenario.run(settings)).collect()
 }

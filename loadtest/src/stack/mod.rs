@@ -1,6 +1,7 @@
 //! What load is offered to: private engines with the service on top, or what `make up` runs. Invariant: a private stack lives in
 //! a directory of its own and is gone with its owner; the running one is never touched but by requests.
 
+mod ground;
 mod running;
 mod service;
 
@@ -10,12 +11,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use weir_local::{EngineOptions, Engines, Layout, Login};
+use weir_local::{Engines, Layout, Login};
 
+pub use ground::{Ground, Proxies};
 pub use running::Target;
 pub use service::{Role, Service};
 
 use crate::cpu::Meter;
+use crate::disk::Disk;
 use crate::generate::{Key, Signer};
 use crate::scratch::{self, Dir};
 
@@ -31,6 +34,14 @@ pub struct Stack {
     pub worker: Service,
     /// What they stand on.
     pub engines: Engines,
+    /// Between the service and the engines, where asked for.
+    pub proxies: Option<Proxies>,
+    /// The disk of the one broker, where asked for.
+    pub kafka_disk: Option<Disk>,
+    layout: Layout,
+    weir: PathBuf,
+    /// What both roles were told.
+    variables: Vec<(String, String)>,
     address: SocketAddr,
     secret: String,
     /// Last, so that it goes after everything that lives in it.
@@ -43,23 +54,64 @@ impl Stack {
     /// # Errors
     /// When an engine does not start or the schema cannot be made.
     pub fn start(weir: &Path, extra: &[(String, String)]) -> anyhow::Result<Self> {
+        Self::on(weir, &Ground { variables: extra.to_vec(), ..Ground::default() })
+    }
+
+    /// The same on a ground of choice.
+    ///
+    /// # Errors
+    /// See [`Stack::start`]; and when the ground cannot be laid.
+    pub fn on(weir: &Path, ground: &Ground) -> anyhow::Result<Self> {
         let dir = Dir::new("stack")?;
-        let engines = Engines::start(&dir.path().join("engines"), &EngineOptions::default())?;
+        let (engines, proxies, kafka_disk) = ground.lay(&dir.path().join("engines"))?;
         engines.postgres.ensure_database(DATABASE)?;
         let layout = Layout::new(&dir.path().join("service"))?;
         let address = SocketAddr::from(([127, 0, 0, 1], weir_local::claim_port(&layout, "api", None, false)?));
         let secret = format!("{:0>40}", scratch::unique());
-        let mut api = Service::new(&layout, weir, Role::Api, "api")?;
-        let mut worker = Service::new(&layout, weir, Role::Worker, "worker")?;
-        let variables = variables(&engines, address, &secret);
-        for service in [&mut api, &mut worker] {
-            service.set(variables.iter().map(|(name, value)| (*name, value.clone())));
-            service.set(extra.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        let mut variables = variables(&engines, address, &secret);
+        if let Some(proxies) = &proxies {
+            proxies.lead(&engines, &mut variables)?;
+        }
+        migrate(weir, &variables)?;
+        // The last word on a name is the ground's.
+        variables.extend(ground.variables.iter().cloned());
+        let mut stack = Self {
+            api: Service::new(&layout, weir, Role::Api, "api")?,
+            worker: Service::new(&layout, weir, Role::Worker, "worker")?,
+            engines,
+            proxies,
+            kafka_disk,
+            layout,
+            weir: weir.to_owned(),
+            variables,
+            address,
+            secret,
+            dir,
+        };
+        for service in [&mut stack.api, &mut stack.worker] {
+            service.set(stack.variables.iter().map(|(name, value)| (name.as_str(), value.clone())));
         }
         // Killed and started again it has its partitions back at once, not only after the session timeout.
-        worker.set([("WEIR_KAFKA_GROUP_INSTANCE_ID", "worker-0".to_owned())]);
-        migrate(weir, &variables)?;
-        Ok(Self { api, worker, engines, address, secret, dir })
+        stack.worker.set([("WEIR_KAFKA_GROUP_INSTANCE_ID", "worker-0".to_owned())]);
+        Ok(stack)
+    }
+
+    /// One more worker under a name of its own, in no fixed place of the group; not started.
+    ///
+    /// # Errors
+    /// When its directory cannot be made or no port is free.
+    pub fn another_worker(&self, name: &str) -> anyhow::Result<Service> {
+        let mut service = Service::new(&self.layout, &self.weir, Role::Worker, name)?;
+        service.set(self.variables.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        Ok(service)
+    }
+
+    /// Brings the schema to what a binary wants.
+    ///
+    /// # Errors
+    /// When `weir migrate` fails.
+    pub fn migrate(&self, weir: &Path) -> anyhow::Result<()> {
+        migrate(weir, &self.variables)
     }
 
     /// Starts both roles and waits until they are ready.
@@ -159,8 +211,8 @@ impl Stack {
 /// Units of a limit that no load here reaches.
 const UNLIMITED: &str = "1000000000000";
 
-fn variables(engines: &Engines, address: SocketAddr, secret: &str) -> Vec<(&'static str, String)> {
-    vec![
+fn variables(engines: &Engines, address: SocketAddr, secret: &str) -> Vec<(String, String)> {
+    let variables = [
         ("WEIR_LISTEN", address.to_string()),
         ("WEIR_JWT_ISSUER", "weir-local".to_owned()),
         ("WEIR_JWT_AUDIENCE", "weir".to_owned()),
@@ -176,10 +228,11 @@ fn variables(engines: &Engines, address: SocketAddr, secret: &str) -> Vec<(&'sta
         ("WEIR_LIMIT_BYTES", UNLIMITED.to_owned()),
         ("WEIR_LIMIT_CONCURRENT", "4096".to_owned()),
         ("WEIR_LIMIT_PER_IP", "1000000".to_owned()),
-    ]
+    ];
+    variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn migrate(weir: &Path, variables: &[(&'static str, String)]) -> anyhow::Result<()> {
+fn migrate(weir: &Path, variables: &[(String, String)]) -> anyhow::Result<()> {
     let mut command = Command::new(weir);
     command.arg("migrate").envs(variables.iter().cloned());
     weir_local::command::run(&mut command, "", Duration::from_secs(120)).context("`weir migrate`")?;

@@ -67,6 +67,18 @@ impl Service {
         self.launch.env.retain(|(known, _)| known != name);
     }
 
+    /// Runs another binary from the next start on.
+    pub fn set_program(&mut self, weir: &Path) {
+        weir.clone_into(&mut self.launch.program);
+    }
+
+    /// Puts words in front of its program for every start: each must exec the next, so that the process stays the same.
+    pub fn wrap(&mut self, words: &[&str]) {
+        let program = std::mem::replace(&mut self.launch.program, words[0].into());
+        let words = words[1..].iter().map(Into::into).chain([program.into_os_string()]);
+        self.launch.args.splice(..0, words);
+    }
+
     /// Starts it without waiting.
     ///
     /// # Errors
@@ -110,6 +122,16 @@ impl Service {
     /// When it survives both.
     pub fn stop(&self) -> anyhow::Result<()> {
         Ok(self.process.stop(Signal::SIGTERM, Duration::from_secs(30))?)
+    }
+
+    /// Sends SIGTERM and returns.
+    pub fn terminate(&self) {
+        self.process.signal(Signal::SIGTERM);
+    }
+
+    /// The code it exited with; `None` while it runs, or when a signal ended it.
+    pub fn exit_code(&self) -> Option<i32> {
+        self.process.exit_status().and_then(|status| status.code())
     }
 
     /// SIGSTOP.

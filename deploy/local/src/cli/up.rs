@@ -60,6 +60,7 @@ fn start_engines(layout: &Layout) -> Result<Engines> {
         ports: Ports { postgres: Some(POSTGRES), redis: Some(REDIS), kafka: Some(KAFKA) },
         lifetime: Lifetime::Detached,
         durable: true,
+        kafka_seen_at: None,
     };
     let engines = Engines::start(layout.root(), &options)?;
     engines.postgres.ensure_database(environment::DATABASE)?;

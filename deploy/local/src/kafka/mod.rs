@@ -22,8 +22,14 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// Starts the brokers of a directory (1 or 3), or takes over those that run there, and waits until all serve.
-    pub fn start_in(root: &Path, brokers: usize, port: Option<u16>, lifetime: Lifetime) -> Result<Self> {
+    /// Starts the brokers of a directory (1 or 3), or takes over those that run there, and waits until all serve. The first may
+    /// prefer a `port`, and a single one may name another, `seen_at`, to its clients.
+    pub fn start_in(
+        root: &Path,
+        brokers: usize,
+        (port, seen_at): (Option<u16>, Option<u16>),
+        lifetime: Lifetime,
+    ) -> Result<Self> {
         let layout = Layout::new(root)?;
         let java = jars::java()?;
         let jars = jars::ensure()?;
@@ -36,9 +42,11 @@ impl Kafka {
             let process = Process::new(&layout, name)?;
             let running = process.is_running();
             let preferred = port.filter(|_| index == 0);
+            let port = ports::claim(&layout, name, preferred, running)?;
             members.push(settings::Member {
                 node: index + 1,
-                port: ports::claim(&layout, name, preferred, running)?,
+                port,
+                seen_at: seen_at.filter(|_| brokers == 1).unwrap_or(port),
                 controller_port: ports::claim(&layout, &format!("{name}-controller"), None, running)?,
             });
             processes.push(process);

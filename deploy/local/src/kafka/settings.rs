@@ -23,6 +23,8 @@ pub(super) const STARTED: &str = "Kafka Server started";
 pub(super) struct Member {
     pub(super) node: usize,
     pub(super) port: u16,
+    /// What clients are told.
+    pub(super) seen_at: u16,
     pub(super) controller_port: u16,
 }
 
@@ -38,7 +40,7 @@ pub(super) fn broker(data: &Path, me: &Member, members: &[Member]) -> String {
 node.id={node}
 controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{seen_at}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
@@ -64,6 +66,7 @@ broker.heartbeat.interval.ms=500
 ",
         node = me.node,
         port = me.port,
+        seen_at = me.seen_at,
         controller_port = me.controller_port,
         voters = voters.join(","),
         data = data.display(),
@@ -75,8 +78,8 @@ mod tests {
     use super::*;
 
     fn text(count: usize) -> String {
-        let members: Vec<Member> =
-            (1..=count).zip(1000..).map(|(node, port)| Member { node, port, controller_port: port + 1000 }).collect();
+        let member = |(node, port)| Member { node, port, seen_at: port, controller_port: port + 1000 };
+        let members: Vec<Member> = (1..=count).zip(1000..).map(member).collect();
         broker(Path::new("/data"), &members[0], &members)
     }
 
