@@ -14,13 +14,9 @@ fn settings() -> Settings {
     Settings { weir, rate: 50.0, batch: None, outage: 1, older: None, keep: false }
 }
 
-fn killed(role: Role, rounds: u32) {
-    let outcome = KillRounds { role, rounds, fail_point: None }.run(&settings()).expect("a verdict");
-    assert!(outcome.passed && outcome.verdict.findings.accepted > 0, "{outcome}");
-}
-
 #[test]
 fn workers_and_doors_that_are_killed_lose_and_double_nothing() {
-    killed(Role::Worker, 2);
-    killed(Role::Api, 1);
+    let kills = KillRounds { roles: vec![Role::Worker, Role::Api], rounds: 3, fail_point: None };
+    let outcome = kills.run(&settings()).expect("a verdict");
+    assert!(outcome.passed && outcome.verdict.findings.accepted > 0, "{outcome}");
 }

@@ -138,7 +138,14 @@ impl Process {
     #[must_use]
     pub fn exit_status(&self) -> Option<ExitStatus> {
         let mut state = self.lock();
-        if state.alive().is_some() { None } else { state.ended }
+        if state.alive().is_some() {
+            return None;
+        }
+        // One whose threads still end is gone from the table of the living before it can be reaped.
+        if let Some(mut child) = state.child.take() {
+            state.ended = child.wait().ok();
+        }
+        state.ended
     }
 
     /// Sends it a signal and does not wait for what comes of it.

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use super::crowd::Crowd;
-use super::trial::{Outcome, Settings, Trial};
+use super::trial::{Outcome, Settings, Trial, steady};
 use super::weather::Span;
+use crate::generate::Plan;
 use crate::say;
-use crate::stack::Ground;
+use crate::stack::{Ground, WELL};
 
 /// Fair weather before and after.
 const BEFORE: Duration = Duration::from_secs(5);
@@ -26,7 +27,7 @@ const BEYOND_DRAIN: Duration = Duration::from_secs(5);
 struct Exit {
     signalled: i64,
     took: Duration,
-    code: Option<i32>,
+    ended: Option<String>,
     /// How long it still said that it was ready.
     ready_for: Duration,
 }
@@ -39,7 +40,7 @@ impl Exit {
         api.terminate();
         let mut ready_for = Duration::ZERO;
         let limit = Duration::from_secs(60);
-        let ended = weir_local::poll(limit, || {
+        let gone = weir_local::poll(limit, || {
             if !api.is_running() {
                 return Some(start.elapsed());
             }
@@ -48,20 +49,20 @@ impl Exit {
             }
             None
         });
-        let took = ended.with_context(|| format!("the API still runs {} s after SIGTERM", limit.as_secs()))?;
-        let code = api.exit_code();
+        let took = gone.with_context(|| format!("the API still runs {} s after SIGTERM", limit.as_secs()))?;
+        let ended = api.ended();
         api.start()?;
         api.wait_ready()?;
-        say(format_args!("   the API exited with {code:?} after {} ms", took.as_millis()));
-        Ok(Self { signalled, took, code, ready_for })
+        say(format_args!("   the API ended ({ended:?}) after {} ms", took.as_millis()));
+        Ok(Self { signalled, took, ended, ready_for })
     }
 
     fn judge(&self, trial: &mut Trial, which: &str, within: Duration) {
         let ms = self.took.as_millis();
         trial.check(
-            self.code == Some(0) && self.took <= within,
+            self.ended.as_deref() == Some(WELL) && self.took <= within,
             format!("{which}: exit 0 within {} s", within.as_secs()),
-            format!("{:?} after {ms} ms", self.code),
+            format!("{:?} after {ms} ms", self.ended),
         );
         let ready = self.ready_for.as_millis();
         trial.check(ready <= 1_000, format!("{which}: /ready is red within a second"), format!("{ready} ms"));
@@ -176,7 +177,8 @@ pub(super) fn output_blocked(title: &str, settings: &Settings) -> anyhow::Result
     trial.stack.api.wrap(&["sh", "-c", &script]);
     trial.stack.worker.wrap(&["sh", "-c", &script]);
     trial.stack.serve()?;
-    trial.load(trial.plan())?;
+    // More lines than the pipe and the service's own buffer hold.
+    trial.load(Plan { pace: steady(settings.rate * 8.0), ..trial.plan() })?;
     trial.wait(trial.outage() + BEFORE);
     let dropped = |service: &crate::stack::Service| -> anyhow::Result<u64> {
         let metrics = service.metrics()?;

@@ -17,8 +17,8 @@ const BACK_WITHIN: Duration = Duration::from_secs(90);
 /// What is killed, how and how often.
 #[derive(Debug, Clone)]
 pub struct KillRounds {
-    /// Which role.
-    pub role: Role,
+    /// Which roles, by turns.
+    pub roles: Vec<Role>,
     /// How often.
     pub rounds: u32,
     /// Where the worker kills itself; at a random moment from outside when absent.
@@ -57,13 +57,15 @@ impl KillRounds {
             let random = scramble(seed ^ u64::from(round));
             self.round(&mut trial, round, random)?;
         }
-        let service = trial.stack.role(self.role);
-        service.unset("WEIR_FAIL_POINT");
         // A worker that was started with a fail point still carries it.
-        service.kill()?;
-        service.start()?;
-        service.wait_ready()?;
-        self.wait_for_work(&mut trial)?;
+        trial.stack.worker.unset("WEIR_FAIL_POINT");
+        for role in &self.roles {
+            let service = trial.stack.role(*role);
+            service.kill()?;
+            service.start()?;
+            service.wait_ready()?;
+            wait_for_work(&mut trial, *role)?;
+        }
         trial.finish(|trial, _| {
             let rounds = self.rounds;
             trial.check(true, format!("{rounds} rounds, each killing a process at work"), "done");
@@ -73,21 +75,24 @@ impl KillRounds {
     /// What is killed and where.
     pub(super) fn killed(&self) -> String {
         let place = self.fail_point.map_or_else(String::new, |point| format!(" at {}", point.as_str()));
-        format!("{}{place}", self.role.as_str())
+        let roles: Vec<&str> = self.roles.iter().map(|role| role.as_str()).collect();
+        format!("{}{place}", roles.join(" and "))
     }
 
     fn round(&self, trial: &mut Trial, round: u32, random: u64) -> anyhow::Result<()> {
+        let role = self.roles[round as usize % self.roles.len()];
         match self.fail_point {
             None => {
-                self.wait_for_work(trial)?;
+                wait_for_work(trial, role)?;
                 let moment = Duration::from_millis(random % 2_000);
                 trial.wait(moment);
-                trial.stack.role(self.role).kill()?;
-                say(format_args!("   round {}: killed {} ms after it was seen at work", round + 1, moment.as_millis()));
+                trial.stack.role(role).kill()?;
+                let (round, role, ms) = (round + 1, role.as_str(), moment.as_millis());
+                say(format_args!("   round {round}: {role} killed {ms} ms after it was seen at work"));
             }
             Some(point) => {
                 let writes = 1 + random % 20;
-                let service = trial.stack.role(self.role);
+                let service = trial.stack.role(role);
                 service.kill()?;
                 service.set([("WEIR_FAIL_POINT", format!("{}:{writes}", point.as_str()))]);
                 service.start()?;
@@ -99,35 +104,35 @@ impl KillRounds {
                 return Ok(());
             }
         }
-        trial.stack.role(self.role).start()
+        trial.stack.role(role).start()
     }
+}
 
-    /// Waits until events move through the role again.
-    fn wait_for_work(&self, trial: &mut Trial) -> anyhow::Result<()> {
-        let before = self.done(trial)?;
-        let mut failed = None;
-        let moved = weir_local::poll(BACK_WITHIN, || match self.done(trial) {
-            Ok(done) => (done > before).then_some(()),
-            Err(error) => {
-                failed = Some(error);
-                Some(())
-            }
-        });
-        if let Some(error) = failed {
-            return Err(error);
+/// Waits until events move through the role again.
+fn wait_for_work(trial: &mut Trial, role: Role) -> anyhow::Result<()> {
+    let before = done(trial, role)?;
+    let mut failed = None;
+    let moved = weir_local::poll(BACK_WITHIN, || match done(trial, role) {
+        Ok(done) => (done > before).then_some(()),
+        Err(error) => {
+            failed = Some(error);
+            Some(())
         }
-        if moved.is_none() {
-            let tail = trial.stack.role(self.role).log_tail();
-            bail!("no event moved within {} s of a restart; end of the log:\n{tail}", BACK_WITHIN.as_secs());
-        }
-        Ok(())
+    });
+    if let Some(error) = failed {
+        return Err(error);
     }
+    if moved.is_none() {
+        let tail = trial.stack.role(role).log_tail();
+        bail!("no event moved within {} s of a restart; end of the log:\n{tail}", BACK_WITHIN.as_secs());
+    }
+    Ok(())
+}
 
-    /// Events that went through the role so far.
-    fn done(&self, trial: &Trial) -> anyhow::Result<u64> {
-        match self.role {
-            Role::Api => Ok(trial.accepted()),
-            Role::Worker => trial.stack.stored(),
-        }
+/// Events that went through the role so far.
+fn done(trial: &Trial, role: Role) -> anyhow::Result<u64> {
+    match role {
+        Role::Api => Ok(trial.accepted()),
+        Role::Worker => trial.stack.stored(),
     }
 }

@@ -89,7 +89,7 @@ pub const SCENARIOS: &[Scenario] = &[
 
 fn kill(role: Role, fail_point: Option<FailPoint>, settings: &Settings) -> anyhow::Result<Outcome> {
     let rounds = if fail_point.is_some() { 5 } else { 10 };
-    KillRounds { role, rounds, fail_point }.run(settings)
+    KillRounds { roles: vec![role], rounds, fail_point }.run(settings)
 }
 
 const fn row(name: &'static str, row: &'static str, about: &'static str, play: Play) -> Scenario {

@@ -9,7 +9,7 @@ use super::topic::{self, EVENTS};
 use super::trial::{Outcome, Settings, Trial};
 use crate::generate::Mix;
 use crate::say;
-use crate::stack::{Ground, Service};
+use crate::stack::{Ground, Service, WELL};
 
 /// The least a broker accepts.
 const SESSION: Duration = Duration::from_secs(6);
@@ -69,9 +69,9 @@ pub(super) fn terminated(title: &str, settings: &Settings) -> anyhow::Result<Out
     trial.wait(Duration::from_secs(5));
     let begun = Instant::now();
     trial.stack.worker.stop()?;
-    let (took, code) = (begun.elapsed(), trial.stack.worker.exit_code());
+    let (took, ended) = (begun.elapsed(), trial.stack.worker.ended());
     let moved = all_move(&trial, Duration::from_secs(30))?;
-    trial.check(code == Some(0), "it exits 0", format!("{code:?} after {} ms", took.as_millis()));
+    trial.check(ended.as_deref() == Some(WELL), "it exits 0", format!("{ended:?} after {} ms", took.as_millis()));
     let whole = moved.map(|moved| moved + took);
     trial.check(
         moved.is_some_and(|moved| moved <= Duration::from_secs(3)),

@@ -41,9 +41,9 @@ pub(super) struct Chaos {
 enum What {
     /// `kill -9` of one role, round after round
     KillRounds {
-        /// Which role
-        #[arg(long, value_enum)]
-        role: Role,
+        /// Which role; by turns when given more than once
+        #[arg(long = "role", value_enum, required = true)]
+        roles: Vec<Role>,
         /// How often
         #[arg(long, default_value_t = 20, value_name = "N")]
         rounds: u32,
@@ -96,11 +96,11 @@ impl Chaos {
             keep: self.keep,
         };
         let outcomes = match self.what {
-            What::KillRounds { role: Role::Api, fail_point: Some(_), .. } => {
+            What::KillRounds { roles, fail_point: Some(_), .. } if roles != [Role::Worker] => {
                 bail!("fail points are places of the worker")
             }
-            What::KillRounds { role, rounds, fail_point, resume, part } => {
-                let what = KillRounds { role, rounds, fail_point };
+            What::KillRounds { roles, rounds, fail_point, resume, part } => {
+                let what = KillRounds { roles, rounds, fail_point };
                 match resume {
                     Some(path) => return KillSeries::run(&what, part, &path, &settings),
                     None => vec![what.run(&settings)?],

@@ -1,3 +1,6 @@
+//! The proxy between a client and a server that answers each byte with the next one. Invariant: no test waits on the clock but for
+//! silence, which is short.
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream as Stream;
 use std::thread;

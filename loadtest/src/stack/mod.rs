@@ -15,7 +15,7 @@ use weir_local::{Engines, Layout, Login};
 
 pub use ground::{Ground, Proxies};
 pub use running::Target;
-pub use service::{Role, Service};
+pub use service::{Role, Service, WELL};
 
 use crate::cpu::Meter;
 use crate::disk::Disk;

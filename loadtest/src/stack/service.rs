@@ -13,6 +13,9 @@ use weir_local::{Launch, Layout, Lifetime, Process};
 /// How long a start may take: connecting to three engines on a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
+/// The end of a process that did what it should.
+pub const WELL: &str = "exit status: 0";
+
 /// A role of `weir`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Role {
@@ -129,9 +132,9 @@ impl Service {
         self.process.signal(Signal::SIGTERM);
     }
 
-    /// The code it exited with; `None` while it runs, or when a signal ended it.
-    pub fn exit_code(&self) -> Option<i32> {
-        self.process.exit_status().and_then(|status| status.code())
+    /// How it ended, in words: `exit status: 0` when all went well; `None` while it runs.
+    pub fn ended(&self) -> Option<String> {
+        self.process.exit_status().map(|status| status.to_string())
     }
 
     /// SIGSTOP.
