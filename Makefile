@@ -10,11 +10,11 @@ ACCOUNT ?= demo
 SCOPE ?= events:write events:read metrics:read
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status health ready token test-event test-metrics load-test \
-        test bench chaos test-clients lint contract fmt clean docker-up docker-down bootstrap build
+.PHONY: help up down status health ready token test-event test-metrics load-test k6 \
+        test bench chaos peers test-clients lint contract fmt clean docker-up docker-down bootstrap build
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 up: build ## install what is missing, start everything, send one event
 	@$(LOCAL) up
@@ -44,6 +44,9 @@ load-test: $(LOCAL) ## ramp up the load and write loadtest/results.json (needs `
 	@test -f .weir/env || { echo "run make up first" >&2; exit 1; }
 	@. ./.weir/env && $(CARGO) run -q -p loadtest -- load-test
 
+k6: $(LOCAL) ## the same ramp by k6, built from its Go module at first use; writes loadtest/results.json (needs `make up`)
+	@sh loadtest/k6/run.sh
+
 bench: bootstrap ## every figure beside its ceiling, on private engines; writes loadtest/results/ratios.json (release build)
 	@$(CARGO) build --release --workspace --bins
 	@$(TARGET:debug=release)/loadtest ratios --json loadtest/results/ratios.json
@@ -52,6 +55,11 @@ chaos: bootstrap ## break everything under load, row by row; writes loadtest/res
 	@sh loadtest/chaos/install.sh
 	@$(CARGO) build --release --workspace --bins
 	@$(TARGET:debug=release)/loadtest chaos --json loadtest/results/chaos.json $(if $(OLDER),--older '$(OLDER)') run all
+
+peers: bootstrap ## Weir beside Gin, FastAPI and Nest doing the same; writes loadtest/results/peers.json (needs Go, Python, Node; release build)
+	@sh loadtest/peers/install.sh
+	@$(CARGO) build --release --workspace --bins
+	@$(TARGET:debug=release)/loadtest ratios --only peers --json loadtest/results/peers.json
 
 test-clients: build ## read live streams by curl, Chromium and Node across restarts; writes loadtest/results/clients.json
 	@sh loadtest/clients/install.sh

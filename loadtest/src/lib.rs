@@ -10,6 +10,7 @@
 //! | [`chaos`] | breaks things under load and asks the auditor |
 //! | [`bench`] | cost per event, arms side by side |
 //! | [`ceilings`] | the least that could do the same |
+//! | [`peers`] | what a reader would pick instead, on the same engines |
 //! | [`ratios`] | the table of `make bench` |
 //! | [`reads`] | questions about a very large account, and beside writes |
 //! | [`backlog`] | what one account's backlog costs others |
@@ -30,6 +31,7 @@ pub mod cpu;
 pub mod disk;
 pub mod generate;
 pub mod journal;
+pub mod peers;
 pub mod proxy;
 pub mod ratios;
 pub mod reads;

@@ -6,6 +6,7 @@ mod check;
 mod drain;
 mod flush;
 mod ingest;
+mod load;
 mod observed;
 mod refused;
 
@@ -14,5 +15,6 @@ pub use check::{Judged, judged};
 pub use drain::{Drain, empty_backlog};
 pub use flush::{Flushed, flushes};
 pub use ingest::Ingest;
+pub use load::Load;
 pub use observed::{Observed, Ratio};
 pub use refused::Refusals;

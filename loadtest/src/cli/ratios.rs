@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::ratios::{Core, Lengths, Machine, Table};
+use crate::ratios::{Core, Lengths, Machine, Peers, Table};
 use crate::say;
 use crate::stack::weir_binary;
 
@@ -13,6 +13,15 @@ pub(super) struct RatiosArgs {
     /// The binary under test; `weir` beside this one when absent
     #[arg(long, value_name = "FILE")]
     weir: Option<PathBuf>,
+    /// Groups to measure
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Group::Core])]
+    only: Vec<Group>,
+    /// What `loadtest/peers/install.sh` filled, for the peers
+    #[arg(long, default_value = ".weir/peers", value_name = "DIR")]
+    peers: PathBuf,
+    /// Singles a second of R22
+    #[arg(long, default_value_t = 5_000.0, value_name = "N")]
+    peer_rate: f64,
     /// Rounds that count, after one that warms up
     #[arg(long, default_value_t = 5, value_name = "N")]
     rounds: u32,
@@ -33,6 +42,15 @@ pub(super) struct RatiosArgs {
     json: PathBuf,
 }
 
+/// Ratios that share a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Group {
+    /// The path itself beside its ceilings: R1, R3, R4
+    Core,
+    /// Gin, FastAPI and Nest doing the same: R20, R21, R22
+    Peers,
+}
+
 impl RatiosArgs {
     pub(super) fn run(self) -> anyhow::Result<bool> {
         let machine = Machine::read();
@@ -42,8 +60,15 @@ impl RatiosArgs {
             connections: self.connections,
             events: self.events,
         };
-        let core = Core::measure(&weir_binary(self.weir)?, &self.variables, lengths)?;
-        let table = Table { machine, entries: core.entries().into_iter().collect() };
+        let (weir, variables) = (weir_binary(self.weir)?, &self.variables);
+        let measure = |group: Group| {
+            Ok(match group {
+                Group::Core => Core::measure(&weir, variables, lengths)?.entries(),
+                Group::Peers => Peers::measure(&weir, variables, lengths, &self.peers, self.peer_rate)?.entries(),
+            })
+        };
+        let groups: Vec<_> = self.only.iter().copied().map(measure).collect::<anyhow::Result<_>>()?;
+        let table = Table { machine, entries: groups.into_iter().flatten().collect() };
         say(format_args!("\n{table}"));
         super::write_json(&self.json, &table)?;
         Ok(table.entries.values().all(|entry| entry.verdict != "missed"))

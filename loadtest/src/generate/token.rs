@@ -1,6 +1,6 @@
 //! Tokens of the accounts. Invariant: valid for the whole run, one an account, with the scopes the run needs and no more.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -21,6 +21,19 @@ pub enum Key {
         /// `kid` of the key set, when the set names one.
         kid: Option<String>,
     },
+}
+
+impl Key {
+    /// The key that `weir keys` put into a directory.
+    pub fn in_dir(dir: &Path) -> Self {
+        Self::Ed25519 { file: dir.join("signing.pem"), kid: kid(&dir.join("jwks.json")) }
+    }
+}
+
+/// The id of the first key of a key set, if it names one.
+fn kid(jwks: &Path) -> Option<String> {
+    let set: serde_json::Value = serde_json::from_slice(&std::fs::read(jwks).ok()?).ok()?;
+    Some(set["keys"][0]["kid"].as_str()?.to_owned())
 }
 
 /// Signs tokens for one issuer and audience.

@@ -3,8 +3,10 @@
 
 mod core;
 mod machine;
+mod peers;
 mod table;
 
 pub use core::{Core, Lengths};
 pub use machine::Machine;
+pub use peers::Peers;
 pub use table::{Entry, Goal, Table};

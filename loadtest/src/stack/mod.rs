@@ -138,12 +138,17 @@ impl Stack {
         self.address
     }
 
+    /// What signs tokens the service takes.
+    pub fn key(&self) -> Key {
+        Key::Secret(self.secret.clone())
+    }
+
     /// A signer whose tokens the service takes.
     ///
     /// # Errors
     /// Never in practice: the key is a secret of our own.
     pub fn signer(&self) -> anyhow::Result<Signer> {
-        Signer::new(&Key::Secret(self.secret.clone()), "weir-local", "weir")
+        Signer::new(&self.key(), "weir-local", "weir")
     }
 
     /// A login that sees all accounts.

@@ -33,11 +33,9 @@ impl Target {
         let url = value("WEIR_URL")?;
         let authority = url.trim_start_matches("http://").trim_end_matches('/');
         let address = authority.to_socket_addrs().with_context(|| format!("the address in WEIR_URL={url}"))?.next();
-        let keys = dir.join("keys");
-        let key = Key::Ed25519 { file: keys.join("signing.pem"), kid: kid(&keys.join("jwks.json")) };
         Ok(Self {
             address: address.with_context(|| format!("WEIR_URL={url} names no address"))?,
-            signer: Signer::new(&key, "weir-local", "weir")?,
+            signer: Signer::new(&Key::in_dir(&dir.join("keys")), "weir-local", "weir")?,
             admin_url: value("DATABASE_ADMIN_URL")?,
             meter: meter(dir),
         })
@@ -63,12 +61,6 @@ fn variable(text: &str, name: &str) -> Option<String> {
     let mut lines = text.lines().map(|line| line.strip_prefix("export ").unwrap_or(line));
     let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
     Some(value.trim_matches('\'').replace("'\\''", "'"))
-}
-
-/// The id of the first key of a key set, if it names one.
-fn kid(jwks: &Path) -> Option<String> {
-    let set: serde_json::Value = serde_json::from_slice(&std::fs::read(jwks).ok()?).ok()?;
-    Some(set["keys"][0]["kid"].as_str()?.to_owned())
 }
 
 #[cfg(test)]
