@@ -4,7 +4,8 @@
 mod copy;
 mod door;
 mod log;
+mod route;
 
 pub use copy::RawCopy;
-pub use door::{EmptyDoor, serve_empty_door};
+pub use door::{Door, Kind, serve};
 pub use log::{Produced, RawProducer, Wanted, produce};

@@ -2,14 +2,17 @@
 
 use std::net::SocketAddr;
 
-use crate::ceilings::{Wanted, produce, serve_empty_door};
+use crate::ceilings::{Kind, Wanted, produce, serve};
 use crate::say;
 
 /// Which.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Ceiling {
-    /// A poem handler that does nothing
+    /// A poem server
     Door {
+        /// What it does
+        #[arg(long, value_enum)]
+        kind: Kind,
         /// Where it listens
         #[arg(long)]
         listen: SocketAddr,
@@ -21,7 +24,7 @@ pub(super) enum Ceiling {
 impl Ceiling {
     pub(super) fn run(self) -> anyhow::Result<bool> {
         match self {
-            Self::Door { listen } => serve_empty_door(listen)?,
+            Self::Door { kind, listen } => serve(kind, listen)?,
             Self::Log(wanted) => say(format_args!("{}", serde_json::to_string(&produce(&wanted)?)?)),
         }
         Ok(true)

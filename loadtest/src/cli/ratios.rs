@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::ratios::{Core, Lengths, Machine, Peers, Table};
+use crate::ratios::{Core, Lengths, Machine, Peers, Shares, Table, Whole};
 use crate::say;
 use crate::stack::weir_binary;
 
@@ -14,7 +14,7 @@ pub(super) struct RatiosArgs {
     #[arg(long, value_name = "FILE")]
     weir: Option<PathBuf>,
     /// Groups to measure
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Group::Core])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Group::Core, Group::Shares, Group::Whole])]
     only: Vec<Group>,
     /// What `loadtest/peers/install.sh` filled, for the peers
     #[arg(long, default_value = ".weir/peers", value_name = "DIR")]
@@ -22,6 +22,9 @@ pub(super) struct RatiosArgs {
     /// Singles a second of R22
     #[arg(long, default_value_t = 5_000.0, value_name = "N")]
     peer_rate: f64,
+    /// Events a second of R13 and R16
+    #[arg(long, default_value_t = 10_000.0, value_name = "N")]
+    flow: f64,
     /// Rounds that count, after one that warms up
     #[arg(long, default_value_t = 5, value_name = "N")]
     rounds: u32,
@@ -49,6 +52,10 @@ enum Group {
     Core,
     /// Gin, FastAPI and Nest doing the same: R20, R21, R22
     Peers,
+    /// What being documented, knowing who calls and telling what was done take of a request: R2, R6, R17
+    Shares,
+    /// From the door to Postgres, and many questions at once: R12, R13, R16
+    Whole,
 }
 
 impl RatiosArgs {
@@ -65,6 +72,8 @@ impl RatiosArgs {
             Ok(match group {
                 Group::Core => Core::measure(&weir, variables, lengths)?.entries(),
                 Group::Peers => Peers::measure(&weir, variables, lengths, &self.peers, self.peer_rate)?.entries(),
+                Group::Shares => Shares::measure(&weir, variables, lengths)?.entries(),
+                Group::Whole => Whole::measure(&weir, variables, lengths, self.flow)?.entries(),
             })
         };
         let groups: Vec<_> = self.only.iter().copied().map(measure).collect::<anyhow::Result<_>>()?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::table::{Entry, Goal};
 use crate::bench::{Drain, Ingest, Measured, empty_backlog, interleave};
-use crate::ceilings::{EmptyDoor, RawCopy, RawProducer};
+use crate::ceilings::{Door, Kind, RawCopy, RawProducer};
 use crate::stack::Stack;
 
 /// How long things run.
@@ -44,7 +44,7 @@ impl Core {
         stack.api.wait_ready()?;
         let Lengths { rounds, run_for, connections, events } = lengths;
         let ingest = |name: &str, batch| Ingest { stack: &stack, name: name.to_owned(), batch, connections, run_for };
-        let mut empty = EmptyDoor::start(&stack.layout("ceilings")?, connections, run_for)?;
+        let mut empty = Door::start(Kind::Empty, &stack.layout("ceilings")?, connections, run_for)?;
         let door = interleave(&mut [&mut empty, &mut ingest("single", None)], rounds)?;
         drop(empty);
         let mut raw = RawProducer {

@@ -4,9 +4,13 @@
 mod core;
 mod machine;
 mod peers;
+mod shares;
 mod table;
+mod whole;
 
 pub use core::{Core, Lengths};
 pub use machine::Machine;
 pub use peers::Peers;
+pub use shares::Shares;
 pub use table::{Entry, Goal, Table};
+pub use whole::Whole;

@@ -68,18 +68,18 @@ impl Entry {
         };
         let (above, below) = (micros(upper), micros(lower));
         let each = above.iter().zip(&below).filter(|(_, below)| **below > 0.0).map(|(above, below)| above / below);
-        let spread = Spread::of(each.collect());
+        let each = each.collect();
         let arms = [(upper, above), (lower, below)].map(|((measured, components), micros)| {
             (format!("{} ({}), us", measured.arm, components.join(" + ")), Spread::of(micros).median)
         });
-        Self {
-            what,
-            value: spread.median,
-            spread: [spread.min, spread.max],
-            arms: arms.into(),
-            goal,
-            verdict: goal.verdict(spread.median),
-        }
+        Self::of(what, goal, each, arms.into())
+    }
+
+    /// A ratio by its value in each round, and the figures it was made of.
+    pub fn of(what: &'static str, goal: Goal, each: Vec<f64>, arms: BTreeMap<String, f64>) -> Self {
+        let spread = Spread::of(each);
+        let verdict = goal.verdict(spread.median);
+        Self { what, value: spread.median, spread: [spread.min, spread.max], arms, goal, verdict }
     }
 }
 
