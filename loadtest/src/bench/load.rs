@@ -23,6 +23,8 @@ pub struct Load {
     pub meter: Meter,
     /// Events of a batch; singles when absent.
     pub batch: Option<u32>,
+    /// Beginning of the names of the accounts, the same in every round, and how many they are; 64 new ones a round when absent.
+    pub accounts: Option<(&'static str, usize)>,
     /// Closed or open.
     pub pace: Pace,
     /// Connections that send.
@@ -41,7 +43,7 @@ impl Arm for Load {
             peer: self.peer,
             pace: self.pace.clone(),
             mix: Mix::Uniform,
-            accounts: 64,
+            accounts: self.accounts.map_or(64, |(_, count)| count),
             batch: self.batch,
             connections: self.connections,
             retries: 0,
@@ -50,7 +52,11 @@ impl Arm for Load {
         };
         let signer = Signer::new(&self.key, "weir-local", "weir")?;
         let before = self.meter.read();
-        let report = generate::start(plan, &signer)?.join()?;
+        let running = match self.accounts {
+            Some((prefix, _)) => generate::start_as(prefix, plan, &signer)?,
+            None => generate::start(plan, &signer)?,
+        };
+        let report = running.join()?;
         let cpu = cpu::between(&before, &self.meter.read());
         ensure!(
             report.error_share == 0.0 && report.outcomes.limited == 0,

@@ -76,11 +76,12 @@ impl Refusals {
             .collect()
     }
 
-    /// Measures accepting first, then every kind of refusal. Two stacks: on one the account's limit is spent.
+    /// Measures accepting first, then every kind of refusal that is wanted by the beginning of its name. Two stacks: on one the
+    /// account's limit is spent.
     ///
     /// # Errors
     /// When a stack does not start, or an answer is not what the arm is about.
-    pub fn run(self, weir: &Path, extra: &[(String, String)]) -> anyhow::Result<Vec<Measured>> {
+    pub fn run(self, weir: &Path, extra: &[(String, String)], wanted: &str) -> anyhow::Result<Vec<Measured>> {
         let spent: Vec<_> = extra.iter().cloned().chain([(SPENT.0.to_owned(), SPENT.1.to_owned())]).collect();
         let (open, shut) = (Stack::start(weir, extra)?, Stack::start(weir, &spent)?);
         for stack in [&open, &shut] {
@@ -88,8 +89,10 @@ impl Refusals {
             stack.api.wait_ready()?;
         }
         let arm = |stack, case| Refused::new(stack, case, self.connections, self.run_for);
-        let mut arms: Vec<Refused<'_>> = on_open(&open)?.into_iter().map(|case| arm(&open, case)).collect();
-        arms.extend(on_shut(&shut)?.into_iter().map(|case| arm(&shut, case)));
+        let is_wanted = |case: &Case| case.name.starts_with("202") || case.name.starts_with(wanted);
+        let mut arms: Vec<Refused<'_>> =
+            on_open(&open)?.into_iter().filter(is_wanted).map(|case| arm(&open, case)).collect();
+        arms.extend(on_shut(&shut)?.into_iter().filter(is_wanted).map(|case| arm(&shut, case)));
         let mut turns: Vec<&mut dyn Arm> = arms.iter_mut().map(|arm| arm as &mut dyn Arm).collect();
         let measured = interleave(&mut turns, self.rounds)?;
         open.stop()?;

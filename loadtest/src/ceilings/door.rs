@@ -97,6 +97,7 @@ impl Door {
             peer,
             key: Key::Secret(SECRET.to_owned()),
             meter: Meter::default().with("api", process.pid()),
+            accounts: None,
             batch: None,
             pace: Pace::Closed { run_for },
             connections,

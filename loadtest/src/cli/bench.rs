@@ -128,7 +128,7 @@ impl BenchArgs {
     fn refused(self) -> anyhow::Result<bool> {
         let (connections, rounds) = (self.connections, self.rounds);
         let refusals = Refusals { rounds, run_for: Duration::from_secs(self.seconds), connections };
-        let measured = refusals.run(&weir_binary(self.weir.clone())?, &self.variables)?;
+        let measured = refusals.run(&weir_binary(self.weir.clone())?, &self.variables, "")?;
         measured.iter().for_each(print);
         super::write_json(&self.json, &measured)?;
         let mut held = true;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::ratios::{Core, Lengths, Machine, Peers, Shares, Table, Whole};
+use crate::ratios::{Core, LEAST_SECONDS, Lengths, Limits, Machine, Peers, Shares, Table, Whale, Whole};
 use crate::say;
 use crate::stack::weir_binary;
 
@@ -14,7 +14,7 @@ pub(super) struct RatiosArgs {
     #[arg(long, value_name = "FILE")]
     weir: Option<PathBuf>,
     /// Groups to measure
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Group::Core, Group::Shares, Group::Whole])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Group::Core, Group::Shares, Group::Whole, Group::Limits, Group::Whale])]
     only: Vec<Group>,
     /// What `loadtest/peers/install.sh` filled, for the peers
     #[arg(long, default_value = ".weir/peers", value_name = "DIR")]
@@ -37,6 +37,9 @@ pub(super) struct RatiosArgs {
     /// Events of a round of arms that count events and not seconds
     #[arg(long, default_value_t = 100_000, value_name = "N")]
     events: u64,
+    /// Seconds of an arm with or without a whale
+    #[arg(long, default_value_t = LEAST_SECONDS, value_name = "S", value_parser = clap::value_parser!(u64).range(LEAST_SECONDS..))]
+    whale_seconds: u64,
     /// A variable for the service, `NAME=VALUE`
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = super::bench::pair)]
     variables: Vec<(String, String)>,
@@ -56,6 +59,10 @@ enum Group {
     Shares,
     /// From the door to Postgres, and many questions at once: R12, R13, R16
     Whole,
+    /// What limits and refusals cost: R5, R9
+    Limits,
+    /// Small accounts beside a large one: R7, R8
+    Whale,
 }
 
 impl RatiosArgs {
@@ -74,6 +81,8 @@ impl RatiosArgs {
                 Group::Peers => Peers::measure(&weir, variables, lengths, &self.peers, self.peer_rate)?.entries(),
                 Group::Shares => Shares::measure(&weir, variables, lengths)?.entries(),
                 Group::Whole => Whole::measure(&weir, variables, lengths, self.flow)?.entries(),
+                Group::Limits => Limits::measure(&weir, variables, lengths)?.entries(),
+                Group::Whale => Whale::measure(&weir, variables, lengths.rounds, self.whale_seconds)?.entries(),
             })
         };
         let groups: Vec<_> = self.only.iter().copied().map(measure).collect::<anyhow::Result<_>>()?;

@@ -135,13 +135,25 @@ impl Running {
     }
 }
 
-/// Starts a generator.
+/// Starts a generator for accounts that nobody else has.
 ///
 /// # Errors
 /// When tokens cannot be signed, the journal cannot be opened or no thread can be had.
 pub fn start(plan: Plan, signer: &Signer) -> anyhow::Result<Running> {
     let run = format!("lt{}", crate::scratch::unique());
-    let account_prefix = format!("{run}-");
+    let accounts = format!("{run}-");
+    begin(plan, signer, run, accounts)
+}
+
+/// Starts a generator for the accounts whose names [`account_name`] makes of that prefix: the same in every run.
+///
+/// # Errors
+/// See [`start`].
+pub fn start_as(prefix: &str, plan: Plan, signer: &Signer) -> anyhow::Result<Running> {
+    begin(plan, signer, format!("lt{}", crate::scratch::unique()), prefix.to_owned())
+}
+
+fn begin(plan: Plan, signer: &Signer, run: String, account_prefix: String) -> anyhow::Result<Running> {
     let accounts = Accounts::new(plan.mix, plan.accounts);
     let count = u32::try_from(accounts.count()).context("too many accounts")?;
     let host = plan.peer.to_string();

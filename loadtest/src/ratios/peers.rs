@@ -123,6 +123,7 @@ impl Field {
             key: key.clone(),
             meter,
             batch,
+            accounts: None,
             pace: pace.clone(),
             connections: self.lengths.connections,
             latencies: Vec::new(),

@@ -5,7 +5,8 @@ mod ground;
 mod running;
 mod service;
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -171,6 +172,39 @@ impl Stack {
     /// When Postgres does not answer, or refuses.
     pub fn sql(&self, sql: &str) -> anyhow::Result<String> {
         Ok(self.engines.postgres.psql(DATABASE, sql)?)
+    }
+
+    /// Stores quotas, as JSON, for the processes that are started next.
+    ///
+    /// # Errors
+    /// When Postgres refuses.
+    pub fn set_quotas(&self, quotas: &[(String, &str)]) -> anyhow::Result<()> {
+        let rows: Vec<String> =
+            quotas.iter().map(|(account, quota)| format!("('{account}', '{quota}'::json)")).collect();
+        self.sql(&format!(
+            "WITH raised AS (UPDATE operator_versions SET version = version + 1 WHERE kind = 'quota' RETURNING version) \
+             INSERT INTO quotas (account_id, version, quota) \
+             SELECT account_id, version, quota FROM raised, (VALUES {}) AS given (account_id, quota)",
+            rows.join(", ")
+        ))?;
+        Ok(())
+    }
+
+    /// Commands of that name (`evalsha`) that Redis was sent so far.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub fn redis_calls(&self, command: &str) -> anyhow::Result<u64> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.engines.redis.port())).context("Redis")?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(b"INFO commandstats\r\nQUIT\r\n")?;
+        let mut text = String::new();
+        stream.take(1 << 20).read_to_string(&mut text)?;
+        let calls = text.lines().find_map(|line| {
+            let figures = line.strip_prefix("cmdstat_")?.strip_prefix(command)?.strip_prefix(":calls=")?;
+            figures.split(',').next()?.parse().ok()
+        });
+        Ok(calls.unwrap_or(0))
     }
 
     /// A place for further processes beside the service.
