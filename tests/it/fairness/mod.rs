@@ -2,6 +2,7 @@
 //! the large one.
 
 mod lanes;
+mod processes;
 mod redis;
 mod scene;
 mod whales;

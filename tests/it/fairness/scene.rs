@@ -1,18 +1,24 @@
-//! A scene: three API instances, two workers, and small accounts that go on sending beside whatever a large one does. Invariant: the
-//! large one goes on until all that the small ones sent is stored, so nobody was served only because it had stopped.
+//! A scene: three processes of the API, two of the worker, and small accounts that go on sending beside whatever a large one does.
+//! Invariant: the large one goes on until all that the small ones sent is stored, so nobody was served only because it had stopped.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use weir::app::{App, Roles};
-use weir::config::Config;
 
-use crate::harness::{Answer, Client, TestApp, eventually, operator_token, send, token};
+use super::processes::Running;
+use crate::harness::{Answer, Client, PATIENCE, TestApp, eventually, operator_token, send, token};
 
-/// API instances of a scene.
+/// Processes of the API.
 pub const DOORS: usize = 3;
+
+/// Processes of the worker.
+const WORKERS: usize = 2;
+
+/// A busy machine may answer late, and what Redis does not say in time an instance decides by its own share.
+const PATIENT: [(&str, &str); 2] = [("WEIR_LIMIT_CHARGE_MS", "1000"), ("WEIR_LIMIT_PER_IP", "1000000")];
 
 /// Small accounts of a scene.
 const SMALL: usize = 6;
@@ -26,40 +32,39 @@ const SCOPES: &str = "events:write events:read metrics:read";
 /// Everything that serves a scene.
 pub struct Scene {
     app: TestApp,
-    others: Vec<App>,
+    doors: Vec<Running>,
+    workers: Vec<Running>,
     over: AtomicBool,
     accepted: AtomicUsize,
     limited: AtomicUsize,
-    has_quotas: AtomicBool,
+    has_limits: AtomicBool,
+    /// How long the small accounts' events took to be answered.
+    waits: Mutex<Vec<Duration>>,
     started: Instant,
 }
 
 impl Scene {
-    /// Three instances of the API, one of them with a worker beside it, and a second worker.
-    pub async fn open(adjust: impl FnOnce(&mut Config)) -> Self {
-        let app = TestApp::start_with(Roles::ALL, |config| {
-            // A busy machine may answer late, and what Redis does not say in time an instance decides by its own share.
-            config.limit.limit_charge_ms = 1_000;
-            config.limit.limit_per_ip = 1_000_000;
-            adjust(config);
-        })
-        .await;
-        let mut others = Vec::new();
-        for roles in [Roles::API, Roles::API, Roles::WORKER] {
-            others.push(App::start(app.config().clone(), roles).await.expect("another process"));
-        }
+    /// Starts the processes with those variables.
+    pub async fn open(settings: &[(&str, &str)]) -> Self {
+        let app = TestApp::prepare(|_| {}).await;
+        let settings = [&PATIENT, settings].concat();
+        let start =
+            async |role: &str, count: usize| join_all((0..count).map(|_| Running::start(&app, role, &settings))).await;
+        let (doors, workers) = tokio::join!(start("api", DOORS), start("worker", WORKERS));
         let (accepted, limited) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let [over, has_quotas] = [false; 2].map(AtomicBool::new);
-        Self { app, others, over, accepted, limited, has_quotas, started: Instant::now() }
+        let [over, has_limits] = [false; 2].map(AtomicBool::new);
+        let (waits, started) = (Mutex::default(), Instant::now());
+        Self { app, doors, workers, over, accepted, limited, has_limits, waits, started }
     }
 
     /// Base address of an instance; any number names one.
     pub fn door(&self, number: usize) -> String {
-        let others = || self.others.iter().filter_map(App::public_address);
-        match number % DOORS {
-            0 => self.app.url(),
-            other => format!("http://{}", others().nth(other - 1).expect("an API")),
-        }
+        self.doors[number % DOORS].url()
+    }
+
+    /// The large account is to be refused something before the scene ends.
+    pub fn expect_refusals(&self) {
+        self.has_limits.store(true, Ordering::Relaxed);
     }
 
     /// A client of the account at that instance.
@@ -74,8 +79,8 @@ impl Scene {
 
     /// Gives an account a quota, and waits until every instance keeps it.
     pub async fn set_quota(&self, account: &str, policy: &str, limit: i64) {
-        self.has_quotas.store(true, Ordering::Relaxed);
-        let operator = self.app.client_with(Some(operator_token("ops", "quotas:admin")));
+        self.expect_refusals();
+        let operator = self.client_with(0, operator_token("ops", "quotas:admin"));
         let body = json!({"reason": "a scene", "quota": {policy: {"limit": limit}}});
         let path = format!("/v1/admin/accounts/{account}/quota");
         let put = operator.request("PUT", &path).header("content-type", "application/json").header("if-match", "\"0\"");
@@ -90,13 +95,14 @@ impl Scene {
         }
     }
 
-    /// Lets `large` take turns, several at a time, until the small accounts are done and it has met its quota, where it has one.
+    /// Lets `large` take turns, several at a time, until the small accounts are done and it has met its limit, where it has one.
     pub async fn play(&self, at_a_time: usize, large: impl AsyncFn(usize, usize)) {
         let turns = (0..at_a_time).map(|one| {
             let large = &large;
             async move {
                 let mut turn = 0;
-                let unmet = || self.has_quotas.load(Ordering::Relaxed) && self.limited() == 0;
+                let patience = || self.started.elapsed() < 3 * PATIENCE;
+                let unmet = || self.has_limits.load(Ordering::Relaxed) && self.limited() == 0 && patience();
                 while !self.over.load(Ordering::Relaxed) || unmet() {
                     large(one, turn).await;
                     turn += 1;
@@ -115,7 +121,9 @@ impl Scene {
         let account = format!("small-{number}");
         for event in 0..EVENTS {
             let body = json!({"event_id": format!("e-{event}"), "event_name": "view", "user_id": "u"});
-            let answer = self.client(number + event, &account).post("/v1/events", &body).await.expect(202);
+            let (client, sent) = (self.client(number + event, &account), Instant::now());
+            let answer = client.post("/v1/events", &body).await.expect(202);
+            self.waits.lock().expect("lock").push(sent.elapsed());
             assert_eq!(answer.header("x-weir-lane"), Some("standard"), "{account}");
         }
         let count = format!("select count(*) from events where account_id = '{account}'");
@@ -141,8 +149,13 @@ impl Scene {
         if answer.status == 429 || statuses.iter().any(|status| *status == "limited") {
             self.limited.fetch_add(1, Ordering::Relaxed);
         }
-        assert!([202, 207, 429].contains(&answer.status), "{}", answer.text);
+        assert!([200, 202, 207, 429].contains(&answer.status), "{}", answer.text);
         answer
+    }
+
+    /// A large account was refused before there was an answer to file.
+    pub fn refused(&self) {
+        self.limited.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Answers by which the large accounts were refused something.
@@ -157,8 +170,11 @@ impl Scene {
         if let Some(limit) = limit {
             let windows = usize::try_from(self.started.elapsed().as_secs() / 60).expect("minutes") + 1;
             assert!(accepted <= limit * windows, "{accepted} taken, {limit} a minute allowed");
+        }
+        if self.has_limits.load(Ordering::Relaxed) {
             assert!(self.limited() > 0, "the large ones were never refused");
         }
+        self.tell();
         let rows = (accepted + SMALL * EVENTS).to_string();
         eventually("what the large ones sent to be stored", || async {
             (self.app.sql("select count(*) from events").await == rows).then_some(())
@@ -166,9 +182,25 @@ impl Scene {
         .await;
         let of_small = "select count(*) from events where account_id like 'small-%'";
         assert_eq!(self.app.sql(of_small).await, (SMALL * EVENTS).to_string());
-        for other in self.others {
-            other.stop().await.expect("stops");
-        }
+        join_all(self.doors.into_iter().chain(self.workers).map(Running::stop)).await;
         self.app.finish().await;
+    }
+
+    /// What the others saw, for whoever runs the suite with `--nocapture`.
+    #[allow(clippy::print_stdout, reason = "numbers for the results that are kept")]
+    fn tell(&self) {
+        let mut waits = self.waits.lock().expect("lock").clone();
+        waits.sort_unstable();
+        let at = |percent: usize| waits[(waits.len() * percent / 100).min(waits.len() - 1)].as_millis();
+        println!(
+            "{}: small accounts: {} of {} events taken, p50 {} ms, p99 {} ms; large: {} taken, {} answers refused",
+            std::thread::current().name().unwrap_or_default(),
+            waits.len(),
+            SMALL * EVENTS,
+            at(50),
+            at(99),
+            self.accepted.load(Ordering::Relaxed),
+            self.limited(),
+        );
     }
 }

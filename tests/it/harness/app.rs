@@ -48,12 +48,18 @@ impl TestApp {
 
     /// The given roles, after `adjust` has changed the configuration.
     pub async fn start_with(roles: Roles, adjust: impl FnOnce(&mut Config)) -> Self {
+        let mut app = Self::prepare(adjust).await;
+        app.restart(roles).await;
+        app
+    }
+
+    /// Database and topics without anything that serves them: for [`TestApp::command`].
+    pub async fn prepare(adjust: impl FnOnce(&mut Config)) -> Self {
         let database = create_database().await;
         let mut config = config_for(&database);
         adjust(&mut config);
         weir::kafka::admin::ensure_topics(&config.kafka, tokio::time::Instant::now() + PATIENCE).await.expect("topics");
-        let app = App::start(config.clone(), roles).await.expect("app");
-        Self { app: Some(app), config, database }
+        Self { app: None, config, database }
     }
 
     /// Its configuration.
@@ -95,6 +101,12 @@ impl TestApp {
             .env("DATABASE_URL", secret(&config.database.database_url))
             .env("DATABASE_WORKER_URL", secret(&config.database.database_worker_url))
             .env("REDIS_URL", secret(&config.redis.redis_url))
+            .env("WEIR_REDIS_PREFIX", &config.redis.redis_prefix)
+            .env("WEIR_REDIS_TIMEOUT_MS", config.redis.redis_timeout_ms.to_string())
+            .env("WEIR_KAFKA_DEAD_LETTER_TOPIC", &config.kafka.kafka_dead_letter_topic)
+            .env("WEIR_KAFKA_PARTITIONS", config.kafka.kafka_partitions.to_string())
+            .env("WEIR_KAFKA_ACK_TIMEOUT_MS", config.kafka.kafka_ack_timeout_ms.to_string())
+            .env("WEIR_KAFKA_STALL_MS", config.kafka.kafka_stall_ms.to_string())
             .env("KAFKA_SERVER", &config.kafka.kafka_server)
             .env("KAFKA_TOPIC", &config.kafka.kafka_topic)
             .env("WEIR_KAFKA_GROUP", &config.kafka.kafka_group);
@@ -126,7 +138,7 @@ impl TestApp {
         }
     }
 
-    /// Starts again after [`TestApp::stop`], on the same database and topics.
+    /// Starts, again after [`TestApp::stop`], on the same database and topics.
     pub async fn restart(&mut self, roles: Roles) {
         self.app = Some(App::start(self.config.clone(), roles).await.expect("app"));
     }
