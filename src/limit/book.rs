@@ -1,6 +1,7 @@
 //! The bookkeeping of one account's leases: what was spent and not yet told, how fast, and what to ask for next. Invariant: what is
 //! claimed as held (`keep`) plus what is told as spent covers everything spent since the last answer, so a lost question or
-//! answer mends itself with the next one.
+//! answer mends itself with the next one; and each question has a number, and each spend that of the question that told it first,
+//! so none counts twice.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,7 +12,7 @@ use crate::domain::time::SECOND;
 use super::account::{Account, Block, Known};
 use super::metrics;
 use super::refusal::Refusal;
-use super::spends::Spends;
+use super::spends::{Spend, Spends};
 
 /// Microseconds without a word after which Redis counts a lease as spent.
 pub(super) const HOLD_TTL: i64 = 15 * SECOND;
@@ -44,8 +45,12 @@ pub(super) struct Moment {
 pub(super) struct Book {
     units: [UnitBook; 2],
     /// Refunded events by the time of their charge: not told to anybody, and told to the own share only.
-    refunds: Vec<(i64, i64)>,
-    refunds_owed: Vec<(i64, i64)>,
+    refunds: Vec<Spend>,
+    refunds_owed: Vec<Spend>,
+    /// Of the last question to Redis: a time that never repeats, so that a book made anew goes on above it.
+    number: i64,
+    /// Of the first one since an answer was heard; 0 when that was the last one.
+    unheard: i64,
     /// When Redis was last told.
     told_at: i64,
     /// Whether Redis has a lease of ours on record.
@@ -104,7 +109,7 @@ impl Book {
     }
 
     pub(super) fn refund(&mut self, charged_at: i64, amount: i64) {
-        join(&mut self.refunds, charged_at, amount);
+        join(&mut self.refunds, Spend::new(charged_at, amount));
     }
 
     /// Whether there is nothing left to look after.
@@ -115,7 +120,7 @@ impl Book {
         self.units.iter().all(told) && self.refunds.is_empty() && self.refunds_owed.is_empty() && !self.on_record
     }
 
-    /// The question for a charge that no lease covers. It gives the leases back, so that its own do not stand in its way.
+    /// The question for a charge that no lease covers, not yet [told](Self::tell). It gives the leases back, so that its own do not stand in its way.
     pub(super) fn question(&mut self, account: &Account, need: [i64; 2], moment: &Moment) -> Ask {
         self.calls += 1;
         self.look(account, moment.now, true);
@@ -124,13 +129,13 @@ impl Book {
             let most = account.plan.load().most_leased(unit, moment.instances);
             Hold { keep: 0, wish: (self.target(unit) + others.max(0)).min(most) }
         });
-        self.ask(account, holds, need, moment)
+        Self::ask(account, holds, need, moment)
     }
 
     /// The last question: everything is told and nothing kept.
     pub(super) fn farewell(&mut self, account: &Account, moment: &Moment) -> Ask {
         self.look(account, moment.now, true);
-        self.ask(account, [Hold::default(); 2], [0; 2], moment)
+        self.tell(Self::ask(account, [Hold::default(); 2], [0; 2], moment), moment)
     }
 
     /// What the tick has to say about an account, if anything.
@@ -173,7 +178,7 @@ impl Book {
             || !self.refunds_owed.is_empty()
             || (telling && self.quiet >= QUIET_TICKS)
             || ((telling || self.on_record) && moment.now - self.told_at >= TELL_EVERY);
-        due.then(|| self.ask(account, holds, [0; 2], moment))
+        due.then(|| self.tell(Self::ask(account, holds, [0; 2], moment), moment))
     }
 
     /// What a renewal would add, once the lease runs low.
@@ -190,19 +195,39 @@ impl Book {
         if lively { as_int(LASTS_TICKS * book.pace).max(10 * book.used) } else { 0 }
     }
 
-    fn ask(&self, account: &Account, holds: [Hold; 2], need: [i64; 2], moment: &Moment) -> Ask {
-        let refunds = self.refunds.iter().chain(&self.refunds_owed);
-        let spent = |unit: &UnitBook| unit.owed.dated(moment.now).chain(unit.fresh.dated(moment.now)).collect();
+    fn ask(account: &Account, holds: [Hold; 2], need: [i64; 2], moment: &Moment) -> Ask {
         Ask {
             instance: Arc::clone(&moment.instance),
+            number: 0,
+            unheard: 0,
             sharers: moment.instances,
             hold_ttl: HOLD_TTL,
             rules: Arc::clone(&account.plan.load().rules),
             holds,
-            spent: [spent(&self.units[0]), spent(&self.units[1])],
-            refunds: refunds.map(|&(at, amount)| Dated { age: moment.now - at, amount }).collect(),
+            spent: [Vec::new(), Vec::new()],
+            refunds: Vec::new(),
             need,
         }
+    }
+
+    /// The question as it goes to Redis: numbered, and with all that has to be told.
+    pub(super) fn tell(&mut self, ask: Ask, moment: &Moment) -> Ask {
+        let now = moment.now;
+        let number = now.max(self.number + 1);
+        let unheard = self.unheard;
+        self.number = number;
+        // Until an answer says otherwise: a lease nobody heard of has to go back too.
+        self.on_record = true;
+        if unheard == 0 {
+            self.unheard = number;
+        }
+        let spent = |unit: &mut UnitBook| unit.owed.told(number, now).chain(unit.fresh.told(number, now)).collect();
+        let spent = self.units.each_mut().map(spent);
+        // Redis may have forgotten by then that it knows them: better lost than given back twice.
+        let known = |refund: &&mut Spend| refund.first.is_none_or(|first| now - first < HOLD_TTL - TELL_EVERY);
+        let refunds = self.refunds_owed.iter_mut().chain(&mut self.refunds).filter(known);
+        let refunds = refunds.map(|refund| refund.told(number, now)).collect();
+        Ask { number, unheard, spent, refunds, ..ask }
     }
 
     /// Takes in an answer of Redis to a question asked at `now`.
@@ -216,6 +241,7 @@ impl Book {
         }
         self.refunds.clear();
         self.refunds_owed.clear();
+        self.unheard = 0;
         self.alone = None;
         self.from_alone = false;
         self.told_at = moment.now;
@@ -227,17 +253,17 @@ impl Book {
     pub(super) fn decide_alone(&mut self, account: &Account, mut ask: Ask, moment: &Moment) -> Settled {
         let plan = account.plan.load();
         ask.rules = plan.share(moment.instances);
-        ask.sharers = 1;
-        ask.spent = [0, 1].map(|unit| self.units[unit].fresh.dated(moment.now).collect());
-        ask.refunds = self.refunds.iter().map(|&(at, amount)| Dated { age: moment.now - at, amount }).collect();
+        (ask.sharers, ask.number, ask.unheard) = (1, 0, 0);
+        ask.spent = [0, 1].map(|unit| self.units[unit].fresh.untold(moment.now).collect());
+        ask.refunds = self.refunds.iter().map(|refund| refund.clone().told(0, moment.now)).collect();
         let state = self.alone.get_or_insert_with(|| seeded(account, &ask, moment));
         let answer = state.apply(&ask, moment.now);
         for (unit, granted) in self.units.iter_mut().zip(answer.granted) {
             unit.owed.append(&mut unit.fresh);
             unit.owed.add(moment.now, granted);
         }
-        for (at, amount) in self.refunds.drain(..) {
-            join(&mut self.refunds_owed, at, amount);
+        for refund in self.refunds.drain(..) {
+            join(&mut self.refunds_owed, refund);
         }
         self.from_alone = true;
         self.take_in(account, &ask, answer, moment)
@@ -297,15 +323,18 @@ fn seeded(account: &Account, ask: &Ask, moment: &Moment) -> State {
     state
 }
 
-/// Refunds are dated no later than their charge; many become one, at the earliest.
-fn join(refunds: &mut Vec<(i64, i64)>, at: i64, amount: i64) {
+/// Refunds are dated no later than their charge; many become one, at the earliest, and known as soon as one of them is.
+fn join(refunds: &mut Vec<Spend>, refund: Spend) {
+    let Spend { at, amount, first } = refund;
     if amount <= 0 {
         return;
     }
     let full = refunds.len() >= 64;
     match refunds.last_mut() {
-        Some(last) if last.0 == at || full => *last = (last.0.min(at), last.1 + amount),
-        _ => refunds.push((at, amount)),
+        Some(last) if full || (last.at == at && last.first == first) => {
+            *last = Spend { at: last.at.min(at), amount: last.amount + amount, first: last.first.or(first) };
+        }
+        _ => refunds.push(refund),
     }
 }
 

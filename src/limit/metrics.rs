@@ -112,7 +112,7 @@ pub(super) fn shadowed(ask: &Ask, answer: &Answer) {
     let shadows = ask.rules.iter().zip(&answer.used).filter(|(rule, used)| !rule.enforced && used.used > used.capacity);
     for (rule, _) in shadows {
         let unit = rule.unit.index();
-        let units = answer.granted[unit] + ask.spent[unit].iter().map(|spent| spent.amount).sum::<i64>();
+        let units = answer.granted[unit] + ask.spent[unit].iter().map(|spent| spent.dated.amount).sum::<i64>();
         SHADOWED.with_label_values(&[rule.policy.name()]).inc_by(u64::try_from(units).unwrap_or(0));
     }
 }

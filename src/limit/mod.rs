@@ -248,10 +248,11 @@ impl Shared {
         if let Some(refusal) = account.refused(need, moment.now) {
             return refused(refusal);
         }
-        let ask = book.question(account, need, &moment);
+        let mut ask = book.question(account, need, &moment);
         self.list(account);
         if let Some(windows) = self.windows.as_ref().filter(|_| !self.mode.is_alone()) {
             metrics::asked();
+            ask = book.tell(ask, &moment);
             match windows.ask(&account.id, &ask, self.deadline).await {
                 Ok(answer) => {
                     self.mode.answered();
@@ -271,6 +272,7 @@ impl Shared {
         let moment = self.moment();
         account.renew_plan(&mut book, &self.quotas, moment.now);
         let ask = book.question(account, [0; 2], &moment);
+        let ask = book.tell(ask, &moment);
         self.list(account);
         match windows.ask(&account.id, &ask, self.deadline).await {
             Ok(answer) => {

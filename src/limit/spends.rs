@@ -1,7 +1,7 @@
-//! What was spent from a lease and not yet told. Invariant: a spend is dated no earlier than it was, at most a tick later while
-//! it matters to a window, and no amount is ever lost by making the list shorter.
+//! What was spent from a lease, or has to be given back, and was not yet heard to be known. Invariant: an entry is dated no earlier
+//! than its spend, at most a tick later while it matters to a window, and no amount is ever lost by making the list shorter.
 
-use crate::domain::ring::Dated;
+use crate::domain::ring::{Dated, Told};
 use crate::domain::time::SECOND;
 
 /// Spends younger than this keep their tick: the finest window is a second and a bucket.
@@ -13,9 +13,32 @@ const COARSE: i64 = 62 * SECOND;
 /// More entries than the fine ones and the seconds between two tellings: each costs Redis some µs in every policy.
 const SHORT: usize = 16;
 
-/// Amounts by the local time of the sample that found them, oldest first; about 90 entries at most.
+/// More than this, and what was told and what was not are joined too: it may then count twice, early and never over.
+const LONG: usize = 128;
+
+/// Amounts by the local time of the sample that found them, oldest first.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Spends(Vec<(i64, i64)>);
+pub(super) struct Spends(Vec<Spend>);
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spend {
+    pub(super) at: i64,
+    pub(super) amount: i64,
+    /// Number of the question that told it first; `None` before that.
+    pub(super) first: Option<i64>,
+}
+
+impl Spend {
+    pub(super) fn new(at: i64, amount: i64) -> Self {
+        Self { at, amount, first: None }
+    }
+
+    /// As a question of that number tells it.
+    pub(super) fn told(&mut self, number: i64, now: i64) -> Told {
+        let first = *self.first.get_or_insert(number);
+        Told { dated: Dated { age: (now - self.at).max(0), amount: self.amount }, first }
+    }
+}
 
 impl Spends {
     pub(super) fn add(&mut self, at: i64, amount: i64) {
@@ -23,31 +46,38 @@ impl Spends {
             return;
         }
         match self.0.last_mut() {
-            Some(last) if last.0 == at => last.1 += amount,
-            _ => self.0.push((at, amount)),
+            Some(last) if last.at == at && last.first.is_none() => last.amount += amount,
+            _ => self.0.push(Spend::new(at, amount)),
         }
-        if self.0.len() > SHORT {
-            self.shorten(at);
-        }
+        self.shorten(at);
     }
 
     /// Joins old entries into the later of them: each second into one, and all that left the minute into one.
     fn shorten(&mut self, now: i64) {
-        let mut short: Vec<(i64, i64)> = Vec::with_capacity(self.0.len());
-        for &(at, amount) in &self.0 {
+        if self.0.len() <= SHORT {
+            return;
+        }
+        let many = self.0.len() > LONG;
+        let mut short: Vec<Spend> = Vec::with_capacity(self.0.len());
+        for &spend in &self.0 {
+            let at = spend.at;
             match short.last_mut() {
-                Some(last) if at < now - COARSE || (at < now - FINE && at - first_of_second(last.0) < SECOND) => {
-                    *last = (at, last.1 + amount);
+                Some(last)
+                    if (many || last.first == spend.first)
+                        && (at < now - COARSE || (at < now - FINE && at - first_of_second(last.at) < SECOND)) =>
+                {
+                    *last = Spend { amount: last.amount + spend.amount, ..spend };
                 }
-                _ => short.push((at, amount)),
+                _ => short.push(spend),
             }
         }
         self.0 = short;
     }
 
     pub(super) fn append(&mut self, later: &mut Self) {
-        for (at, amount) in later.0.drain(..) {
-            self.add(at, amount);
+        self.0.append(&mut later.0);
+        if let Some(last) = self.0.last() {
+            self.shorten(last.at);
         }
     }
 
@@ -59,9 +89,14 @@ impl Spends {
         self.0.is_empty()
     }
 
-    /// The same with ages at `now`.
-    pub(super) fn dated(&self, now: i64) -> impl Iterator<Item = Dated> + '_ {
-        self.0.iter().map(move |&(at, amount)| Dated { age: (now - at).max(0), amount })
+    /// As a question of that number tells them.
+    pub(super) fn told(&mut self, number: i64, now: i64) -> impl Iterator<Item = Told> + '_ {
+        self.0.iter_mut().map(move |spend| spend.told(number, now))
+    }
+
+    /// As they are, to one who has not been told of any.
+    pub(super) fn untold(&self, now: i64) -> impl Iterator<Item = Told> + '_ {
+        self.0.iter().map(move |spend| Spend { first: None, ..*spend }.told(0, now))
     }
 }
 
@@ -79,7 +114,7 @@ mod tests {
         for tick in 0..50 {
             spends.add(tick * SECOND / 10, 1);
         }
-        assert!(spends.dated(5 * SECOND).count() <= 18, "{}", spends.dated(5 * SECOND).count());
+        assert!(spends.untold(5 * SECOND).count() <= 18, "{}", spends.untold(5 * SECOND).count());
     }
 
     #[test]
@@ -89,7 +124,7 @@ mod tests {
             spends.add(tick * SECOND / 10, 3);
         }
         let now = 6_000 * SECOND / 10;
-        let dated: Vec<_> = spends.dated(now).collect();
+        let dated: Vec<_> = spends.untold(now).map(|told| told.dated).collect();
         assert!(dated.len() < 130, "{}", dated.len());
         assert_eq!(dated.iter().map(|dated| dated.amount).sum::<i64>(), 18_000);
         let within = |age: i64| dated.iter().filter(|dated| dated.age <= age).map(|dated| dated.amount).sum::<i64>();

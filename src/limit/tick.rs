@@ -100,12 +100,13 @@ async fn look_after(shared: &Arc<Shared>, accounts: &[Arc<Account>], heard: bool
 async fn renew(shared: &Shared, windows: &Windows, due: Vec<(&Arc<Account>, MutexGuard<'_, Book>, Ask, Moment)>) {
     metrics::renewed(due.len());
     let questions: Vec<(&AccountId, &Ask)> = due.iter().map(|(account, _, ask, _)| (&account.id, ask)).collect();
-    let (answers, ended) = windows.ask_all(&questions, shared.deadline * RENEWAL_DEADLINES).await;
-    for ((account, mut book, ask, moment), answer) in due.into_iter().zip(answers) {
-        book.settle(account, &ask, answer, &moment);
-    }
-    match ended {
-        Ok(()) => shared.mode.answered(),
+    match windows.ask_all(&questions, shared.deadline * RENEWAL_DEADLINES).await {
+        Ok(answers) => {
+            for ((account, mut book, ask, moment), answer) in due.into_iter().zip(answers) {
+                book.settle(account, &ask, answer, &moment);
+            }
+            shared.mode.answered();
+        }
         Err(error) => shared.mode.failed(&error),
     }
 }

@@ -137,6 +137,8 @@ impl Bench {
         let need = Unit::ALL.map(|unit| if counted(unit) { need[unit.index()] } else { 0 });
         Ask {
             instance: Arc::from(""),
+            number: 0,
+            unheard: 0,
             sharers: 1,
             hold_ttl: SECOND,
             rules: Arc::clone(&self.rules),

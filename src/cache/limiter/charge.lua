@@ -3,17 +3,21 @@
 -- arithmetic in Rust; a test runs both on the same traces.
 --
 -- KEYS[1]  hash of the account: <prefix>:limit:{<account>}
---          fields: h = leases "instance events bytes seen;…"; per policy letter p: pl = last bucket, ps = sum, pk = bank,
+--          fields: h = instances "name leased_events leased_bytes seen number granted_events granted_bytes;…"; per policy letter p: pl = last bucket, ps = sum, pk = bank,
 --          p0…pN = buckets (absent = 0)
--- ARGV     instance, sharers, hold_ttl_us, key_ttl_ms, need_events, need_bytes,
+-- ARGV     instance, number, unheard, sharers, hold_ttl_us, key_ttl_ms, need_events, need_bytes,
 --          keep_events, wish_events, keep_bytes, wish_bytes,
 --          n, n × (letter, unit, enforced 0|1, limit, bank, kind, a, b, c, d)
 --             kind 0: sliding, a buckets of b us, edges moved by c us; kind 1: calendar, period a is [b, c), the next [c, d)
---          n, n × (age_us, amount) spent of leased events; the same of leased bytes; the same of refunded events
+--          n, n × (age_us, amount, first) spent of leased events; the same of leased bytes; the same of refunded events
 -- Reply    now_us, granted_events, granted_bytes, lease_events, lease_bytes, n × (used, capacity), denied_by (-1: nobody), wait_us, earliest_us
 --
 -- All enforced policies are looked at before anything is charged. Bytes are granted all or nothing, and events, once their
 -- bytes are, one by one while every policy has room. Units granted or leased never exceed the room. Time is Redis' own.
+--
+-- Questions and answers get lost or come late, so an instance numbers its questions (0: it does not). One whose number is not above
+-- the last changes nothing. What was told first under a number up to the last is known. What was granted last is taken back when
+-- the answer was not heard: when that number is `unheard` or above.
 
 local key = KEYS[1]
 local cursor = 0
@@ -23,7 +27,7 @@ local function arg()
 end
 local function number() return tonumber(arg()) end
 
-local instance, sharers, hold_ttl, key_ttl = arg(), number(), number(), number()
+local instance, asked, unheard, sharers, hold_ttl, key_ttl = arg(), number(), number(), number(), number(), number()
 local need = { number(), number() }
 local keep, wish = {}, {}
 for u = 1, 2 do keep[u], wish[u] = number(), number() end
@@ -36,7 +40,7 @@ for i = 1, number() do
 end
 local function dated()
   local list = {}
-  for i = 1, number() do list[i] = { age = number(), amount = number() } end
+  for i = 1, number() do list[i] = { age = number(), amount = number(), first = number() } end
   return list
 end
 local spent = { dated(), dated() }
@@ -58,17 +62,28 @@ end
 
 -- Leases of instances that have not spoken for too long may have been spent: they count as spent now.
 local others, held, lost = {}, { 0, 0 }, { 0, 0 }
-for name, events, bytes, seen in string.gmatch(stored[1] or '', '(%S+) (%d+) (%d+) (%d+);') do
-  if name ~= instance then
-    local amounts = { tonumber(events), tonumber(bytes) }
-    if now - tonumber(seen) > hold_ttl then
-      for u = 1, 2 do lost[u] = lost[u] + amounts[u] end
-    else
-      for u = 1, 2 do held[u] = held[u] + amounts[u] end
-      others[#others + 1] = string.format('%s %s %s %s;', name, events, bytes, seen)
-    end
+local last = { amounts = { 0, 0 }, seen = 0, number = 0, granted = { 0, 0 } }
+local record = '((%S+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+);)'
+for whole, name, events, bytes, seen, numbered, more_events, more_bytes in string.gmatch(stored[1] or '', record) do
+  local amounts = { tonumber(events), tonumber(bytes) }
+  if name == instance then
+    last = { amounts = amounts, seen = tonumber(seen), number = tonumber(numbered),
+      granted = { tonumber(more_events), tonumber(more_bytes) } }
+  elseif now - tonumber(seen) > hold_ttl then
+    for u = 1, 2 do lost[u] = lost[u] + amounts[u] end
+  else
+    for u = 1, 2 do held[u] = held[u] + amounts[u] end
+    others[#others + 1] = whole
   end
 end
+
+local overtaken = asked > 0 and asked <= last.number
+if overtaken then
+  need, keep, wish, lost, spent, refunds = { 0, 0 }, last.amounts, { 0, 0 }, { 0, 0 }, { {}, {} }, {}
+end
+local again = { 0, 0 }
+if not overtaken and unheard > 0 and last.number >= unheard then again = last.granted end
+local function is_new(entry) return asked == 0 or entry.first > last.number end
 
 local function bucket(rule, at)
   if rule.calendar then
@@ -133,7 +148,7 @@ end
 -- A failed charge leaves its own bucket or the next ones, never older ones.
 local function take_back(rule, age, amount)
   local first = bucket(rule, now - age)
-  if first < rule.last - rule.depth then return end
+  if amount <= 0 or first < rule.last - rule.depth then return end
   load(rule, first, rule.last)
   for index = first, rule.last do
     local taken = math.min(rule.slots[slot(rule, index)], amount)
@@ -171,10 +186,15 @@ for i, rule in ipairs(rules) do
   rule.sum = tonumber(stored[3 * i] or '0')
   rule.bank = tonumber(stored[3 * i + 1] or '0')
   advance(rule)
-  for _, entry in ipairs(spent[rule.unit]) do add(rule, entry.age, entry.amount) end
+  take_back(rule, now - last.seen, again[rule.unit])
+  for _, entry in ipairs(spent[rule.unit]) do
+    if is_new(entry) then add(rule, entry.age, entry.amount) end
+  end
   add(rule, 0, lost[rule.unit])
   if rule.unit == 1 then
-    for _, entry in ipairs(refunds) do take_back(rule, entry.age, entry.amount) end
+    for _, entry in ipairs(refunds) do
+      if is_new(entry) then take_back(rule, entry.age, entry.amount) end
+    end
   end
 end
 
@@ -216,15 +236,11 @@ if granted[1] < need[1] or granted[2] < need[2] then
   end
 end
 
-if keep[1] + lease[1] + keep[2] + lease[2] > 0 then
-  others[#others + 1] = string.format('%s %.0f %.0f %.0f;', instance, keep[1] + lease[1], keep[2] + lease[2], now)
-end
-if #others > 0 then
-  writes[#writes + 1] = 'h'
-  writes[#writes + 1] = table.concat(others)
-elseif stored[1] then
-  removals[#removals + 1] = 'h'
-end
+-- Kept without a lease too, so that what is told again is known again.
+others[#others + 1] = string.format('%s %.0f %.0f %.0f %.0f %.0f %.0f;', instance, keep[1] + lease[1], keep[2] + lease[2], now,
+  asked, granted[1], granted[2])
+writes[#writes + 1] = 'h'
+writes[#writes + 1] = table.concat(others)
 local reply = { now, granted[1], granted[2], lease[1], lease[2] }
 for _, rule in ipairs(rules) do
   write(rule.letter .. 'l', rule.last)
@@ -236,9 +252,11 @@ for _, rule in ipairs(rules) do
   reply[#reply + 1] = rule.sum + held[rule.unit]
   reply[#reply + 1] = capacity(rule, rule.bank)
 end
-if #writes > 0 then redis.call('HSET', key, unpack(writes)) end
-if #removals > 0 then redis.call('HDEL', key, unpack(removals)) end
-redis.call('PEXPIRE', key, key_ttl)
+if not overtaken then
+  redis.call('HSET', key, unpack(writes))
+  if #removals > 0 then redis.call('HDEL', key, unpack(removals)) end
+  redis.call('PEXPIRE', key, key_ttl)
+end
 reply[#reply + 1] = denied_by
 reply[#reply + 1] = delay
 reply[#reply + 1] = earliest

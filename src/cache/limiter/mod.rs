@@ -82,29 +82,18 @@ impl Windows {
         replies.pop().and_then(|reply| wire::answer(ask, &reply)).ok_or(WindowsError::Reply)
     }
 
-    /// Asks many questions in few round trips; answers in order, up to the first pipeline that failed.
+    /// Asks at most [`PIPELINE`] questions in one round trip; answers in order.
     ///
     /// # Errors
-    /// [`WindowsError`] of the pipeline that failed, beside the answers before it.
+    /// [`WindowsError`]; some may have been answered all the same.
     pub async fn ask_all(
         &self,
         questions: &[(&AccountId, &Ask)],
         deadline: Duration,
-    ) -> (Vec<Answer>, Result<(), WindowsError>) {
-        let mut answers = Vec::with_capacity(questions.len());
-        for chunk in questions.chunks(PIPELINE) {
-            let replies = match within(deadline, self.pipe(self.renewals.clone(), chunk)).await {
-                Ok(replies) => replies,
-                Err(error) => return (answers, Err(error)),
-            };
-            for ((_, ask), reply) in chunk.iter().zip(replies) {
-                match wire::answer(ask, &reply) {
-                    Some(answer) => answers.push(answer),
-                    None => return (answers, Err(WindowsError::Reply)),
-                }
-            }
-        }
-        (answers, Ok(()))
+    ) -> Result<Vec<Answer>, WindowsError> {
+        let replies = within(deadline, self.pipe(self.renewals.clone(), questions)).await?;
+        let answers = questions.iter().zip(replies).map(|((_, ask), reply)| wire::answer(ask, &reply));
+        answers.collect::<Option<_>>().ok_or(WindowsError::Reply)
     }
 
     /// Says that `instance` lives and learns how many do.
@@ -121,7 +110,7 @@ impl Windows {
     }
 
     /// All questions in one round trip; the script is loaded when Redis does not know it. One server ran none of them then; of a
-    /// cluster some nodes may have, and what those were told of spends they are told twice: early, never over.
+    /// cluster some nodes may have: to those it is a question that comes again, which changes nothing.
     async fn pipe(&self, mut connection: Link, questions: &[(&AccountId, &Ask)]) -> Result<Vec<Vec<i64>>, RedisError> {
         let mut pipeline = Pipeline::with_capacity(questions.len());
         for (account, ask) in questions {

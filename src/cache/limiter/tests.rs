@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use super::*;
 use crate::config::{Config, Secret};
 use crate::domain::outcome::Policy;
-use crate::domain::ring::{Dated, Hold, Rule, Span, State, Unit};
+use crate::domain::ring::{Dated, Hold, Rule, Span, State, Told, Unit};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -52,22 +52,26 @@ fn rules(random: &mut StdRng) -> Arc<[Rule]> {
     all.into_iter().enumerate().filter(|(index, _)| *index != dropped).map(|(_, rule)| rule).collect()
 }
 
-fn question(random: &mut StdRng, rules: &Arc<[Rule]>) -> Ask {
-    let dated = |random: &mut StdRng| {
+/// Number `step` (0: none), unless it comes late; some of what it tells was told before, and some answers were not heard.
+fn question(random: &mut StdRng, rules: &Arc<[Rule]>, step: i64) -> Ask {
+    let back = |random: &mut StdRng, most| (step - random.random_range(0..most)).max(0);
+    let told = |random: &mut StdRng| {
         let entries = random.random_range(0..4);
-        (0..entries)
-            .map(|_| Dated { age: random.random_range(0..250_000), amount: random.random_range(0..9) })
-            .collect()
+        let dated =
+            |random: &mut StdRng| Dated { age: random.random_range(0..250_000), amount: random.random_range(0..9) };
+        (0..entries).map(|_| Told { dated: dated(random), first: back(random, 12) }).collect()
     };
     let hold = |random: &mut StdRng| Hold { keep: random.random_range(0..10), wish: random.random_range(0..30) };
     Ask {
         instance: format!("i{}", random.random_range(0..4)).into(),
+        number: if random.random_bool(0.1) { back(random, 12) } else { step },
+        unheard: if random.random_bool(0.2) { back(random, 8) } else { 0 },
         sharers: random.random_range(1..4),
         hold_ttl: 30_000,
         rules: Arc::clone(rules),
         holds: [hold(random), hold(random)],
-        spent: [dated(random), Vec::new()],
-        refunds: dated(random),
+        spent: [told(random), Vec::new()],
+        refunds: told(random),
         need: [random.random_range(0..40), random.random_range(0..3_000)],
     }
 }
@@ -85,7 +89,7 @@ async fn the_script_answers_as_the_arithmetic_does() {
             if random.random_bool(0.15) {
                 tokio::time::sleep(Duration::from_millis(random.random_range(1..60))).await;
             }
-            let ask = question(&mut random, &rules);
+            let ask = question(&mut random, &rules, step);
             let answer = windows.ask(&account, &ask, DEADLINE).await.expect("redis answers");
             assert_eq!(answer, state.apply(&ask, answer.now), "seed {seed} step {step}: {ask:?}");
             granted += answer.granted[0];
@@ -103,12 +107,14 @@ async fn many_questions_are_answered_in_order() {
     let accounts: Vec<_> = (0..300).map(|index| AccountId::new(&format!("a{index}")).expect("id")).collect();
     let mut asks = Vec::new();
     for index in 0..300 {
-        asks.push(Ask { need: [index % 7, 0], refunds: vec![], ..question(&mut random, &rules) });
+        asks.push(Ask { need: [index % 7, 0], refunds: vec![], ..question(&mut random, &rules, 0) });
     }
     let questions: Vec<_> = accounts.iter().zip(&asks).collect();
-    let (answers, ended) = windows.ask_all(&questions, DEADLINE).await;
-    ended.expect("all pipelines ran");
-    let granted: Vec<_> = answers.iter().map(|answer| answer.granted).collect();
+    let mut granted = Vec::new();
+    for questions in questions.chunks(PIPELINE) {
+        let answers = windows.ask_all(questions, DEADLINE).await.expect("answers");
+        granted.extend(answers.iter().map(|answer| answer.granted));
+    }
     assert_eq!(granted, asks.iter().map(|ask| ask.need).collect::<Vec<_>>());
 }
 

@@ -3,7 +3,7 @@
 use redis::Cmd;
 
 use crate::domain::outcome::Policy;
-use crate::domain::ring::{Answer, Ask, Dated, Denial, Rule, Span, Unit, Used};
+use crate::domain::ring::{Answer, Ask, Denial, Rule, Span, Told, Unit, Used};
 
 /// Milliseconds a silent account's windows are kept: two of the longest sliding window.
 const KEPT_MS: i64 = 120_000;
@@ -16,7 +16,13 @@ const KEPT_WITH_MONTH_MS: i64 = 40 * 86_400_000;
 
 /// Appends the arguments of a question.
 pub(super) fn arguments(command: &mut Cmd, ask: &Ask) {
-    command.arg(&*ask.instance).arg(ask.sharers).arg(ask.hold_ttl).arg(kept_ms(&ask.rules));
+    command
+        .arg(&*ask.instance)
+        .arg(ask.number)
+        .arg(ask.unheard)
+        .arg(ask.sharers)
+        .arg(ask.hold_ttl)
+        .arg(kept_ms(&ask.rules));
     command.arg(&ask.need[..]);
     for hold in &ask.holds {
         command.arg(hold.keep).arg(hold.wish);
@@ -31,15 +37,15 @@ pub(super) fn arguments(command: &mut Cmd, ask: &Ask) {
         command.arg(rule.limit).arg(rule.bank).arg(kind).arg(&values[..]);
     }
     for unit in Unit::ALL {
-        dated(command, &ask.spent[unit.index()]);
+        told(command, &ask.spent[unit.index()]);
     }
-    dated(command, &ask.refunds);
+    told(command, &ask.refunds);
 }
 
-fn dated(command: &mut Cmd, entries: &[Dated]) {
+fn told(command: &mut Cmd, entries: &[Told]) {
     command.arg(entries.len());
-    for entry in entries {
-        command.arg(entry.age).arg(entry.amount);
+    for Told { dated, first } in entries {
+        command.arg(dated.age).arg(dated.amount).arg(*first);
     }
 }
 

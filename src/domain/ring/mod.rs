@@ -70,6 +70,15 @@ pub struct Dated {
     pub amount: i64,
 }
 
+/// What a question tells of the past. It is told until an answer was heard, and counted once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// What, and when.
+    pub dated: Dated,
+    /// Number of the question that told it first.
+    pub first: i64,
+}
+
 /// An instance's lease of one unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hold {
@@ -84,6 +93,11 @@ pub struct Hold {
 pub struct Ask {
     /// Who asks.
     pub instance: Arc<str>,
+    /// Greater than that of any earlier question of this instance about this account; one that comes after a later one changes
+    /// nothing. 0 where none is lost or late.
+    pub number: i64,
+    /// Number of the first question since the last answer that was heard; 0 when that was the one before.
+    pub unheard: i64,
     /// How many share the headroom.
     pub sharers: i64,
     /// Microseconds without a word after which an instance's lease counts as spent.
@@ -93,9 +107,9 @@ pub struct Ask {
     /// Leases by unit.
     pub holds: [Hold; 2],
     /// What was spent from leases since the last answer, by unit.
-    pub spent: [Vec<Dated>; 2],
+    pub spent: [Vec<Told>; 2],
     /// Events whose publish definitely failed, dated no later than their charge.
-    pub refunds: Vec<Dated>,
+    pub refunds: Vec<Told>,
     /// What to charge now, by unit; zeros only renew. Bytes come first: without them no event is granted.
     pub need: [i64; 2],
 }

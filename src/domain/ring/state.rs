@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Ask, Dated, Denial, Rule, Unit, Used};
+use super::{Answer, Ask, Dated, Denial, Rule, Told, Unit, Used};
 use crate::domain::outcome::Policy;
 
 /// More than any capacity, and small enough for doubles: the headroom where nothing is enforced.
@@ -16,11 +16,15 @@ pub struct State {
     holds: Vec<Holder>,
 }
 
-#[derive(Debug, Clone)]
+/// One instance by its last question.
+#[derive(Debug, Clone, Default)]
 struct Holder {
     instance: Arc<str>,
+    /// Its lease.
     amounts: [i64; 2],
     seen: i64,
+    number: i64,
+    granted: [i64; 2],
 }
 
 /// The buckets of one policy. `bank` is in units × depth, so that a bucket's share of the limit is a whole number.
@@ -43,17 +47,25 @@ struct Clock {
 impl State {
     /// Charges, renews and answers. The steps and their order are those of `charge.lua`.
     pub fn apply(&mut self, ask: &Ask, now: i64) -> Answer {
+        let last = self.holds.iter().find(|holder| holder.instance == ask.instance).cloned().unwrap_or_default();
+        if ask.number > 0 && ask.number <= last.number {
+            return self.overtaken(ask, &last, now);
+        }
         let lost = self.expire(ask, now);
+        let is_new = |told: &&Told| ask.number == 0 || told.first > last.number;
+        // Nobody heard of what was granted then: it was decided anew.
+        let unheard = if ask.unheard > 0 && last.number >= ask.unheard { last.granted } else { [0; 2] };
         for rule in ask.rules.iter() {
-            let ring = self.ring(rule, now);
+            let (ring, unit) = (self.ring(rule, now), rule.unit.index());
             ring.advance(rule, now);
-            for dated in &ask.spent[rule.unit.index()] {
-                ring.add(rule, now, *dated);
+            ring.take_back(rule, now, Dated { age: now - last.seen, amount: unheard[unit] });
+            for told in ask.spent[unit].iter().filter(is_new) {
+                ring.add(rule, now, told.dated);
             }
-            ring.add(rule, now, Dated { age: 0, amount: lost[rule.unit.index()] });
+            ring.add(rule, now, Dated { age: 0, amount: lost[unit] });
             if rule.unit == Unit::Events {
-                for dated in &ask.refunds {
-                    ring.take_back(rule, now, *dated);
+                for told in ask.refunds.iter().filter(is_new) {
+                    ring.take_back(rule, now, told.dated);
                 }
             }
         }
@@ -70,10 +82,23 @@ impl State {
         let lease =
             [0, 1].map(|unit| ((free[unit] - granted[unit]) / (2 * ask.sharers)).min(ask.holds[unit].wish).max(0));
         let held = [held[0] + lease[0], held[1] + lease[1]];
-        self.record(ask, lease, now);
+        self.record(ask, (lease, granted), now);
         let denial = self.denial(ask, granted, held, now);
         let used = ask.rules.iter().map(|rule| self.used(rule, held[rule.unit.index()])).collect();
         Answer { now, granted, lease, used, denial }
+    }
+
+    /// The answer to a question that a later one has overtaken: nobody waits for it, and it changes nothing.
+    fn overtaken(&self, ask: &Ask, last: &Holder, now: i64) -> Answer {
+        let mut look = self.clone();
+        look.expire(ask, now);
+        for rule in ask.rules.iter() {
+            look.ring(rule, now).advance(rule, now);
+        }
+        let others = look.held_by_others(&ask.instance);
+        let held = [others[0] + last.amounts[0], others[1] + last.amounts[1]];
+        let used = ask.rules.iter().map(|rule| look.used(rule, held[rule.unit.index()])).collect();
+        Answer { now, granted: [0; 2], lease: [0; 2], used, denial: None }
     }
 
     /// Notes use that was decided elsewhere.
@@ -126,12 +151,17 @@ impl State {
         })
     }
 
-    fn record(&mut self, ask: &Ask, lease: [i64; 2], now: i64) {
+    /// Kept without a lease too, so that what is told again is known again.
+    fn record(&mut self, ask: &Ask, (lease, granted): ([i64; 2], [i64; 2]), now: i64) {
         let amounts = [ask.holds[0].keep + lease[0], ask.holds[1].keep + lease[1]];
         self.holds.retain(|holder| holder.instance != ask.instance);
-        if amounts != [0; 2] {
-            self.holds.push(Holder { instance: Arc::clone(&ask.instance), amounts, seen: now });
-        }
+        self.holds.push(Holder {
+            instance: Arc::clone(&ask.instance),
+            amounts,
+            seen: now,
+            number: ask.number,
+            granted,
+        });
     }
 
     fn denial(&self, ask: &Ask, granted: [i64; 2], held: [i64; 2], now: i64) -> Option<Denial> {
@@ -205,7 +235,7 @@ impl Ring {
     /// Takes a failed charge out again, from its own bucket or the next ones, never from older ones.
     fn take_back(&mut self, rule: &Rule, now: i64, dated: Dated) {
         let first = rule.span.bucket(now - dated.age);
-        if first < self.last - rule.span.depth() {
+        if dated.amount <= 0 || first < self.last - rule.span.depth() {
             return;
         }
         let mut left = dated.amount;

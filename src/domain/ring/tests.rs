@@ -17,6 +17,8 @@ fn ask(rules: &[Rule], need: [i64; 2]) -> Ask {
     let (spent, refunds) = ([Vec::new(), Vec::new()], Vec::new());
     Ask {
         instance: "a".into(),
+        number: 0,
+        unheard: 0,
         sharers: 1,
         hold_ttl: 15_000 * MS,
         rules,
@@ -25,6 +27,10 @@ fn ask(rules: &[Rule], need: [i64; 2]) -> Ask {
         refunds,
         need,
     }
+}
+
+fn told(age: i64, amount: i64) -> Told {
+    Told { dated: Dated { age, amount }, first: 0 }
 }
 
 fn events(rules: &[Rule], need: i64) -> Ask {
@@ -82,12 +88,12 @@ fn spends_are_dated_and_refunds_free_their_own_bucket() {
     let rules = [rule(Policy::Sustained, 10)];
     let mut state = State::default();
     let mut report = events(&rules, 0);
-    report.spent[0] = vec![Dated { age: 30_000 * MS, amount: 4 }, Dated { age: 0, amount: 6 }];
+    report.spent[0] = vec![told(30_000 * MS, 4), told(0, 6)];
     assert_eq!(state.apply(&report, 100_000 * MS).used[0].used, 10);
     let refused = state.apply(&events(&rules, 4), 100_000 * MS);
     assert_eq!(refused.denial.expect("full").wait, 31_000 * MS);
     let mut refund = events(&rules, 3);
-    refund.refunds = vec![Dated { age: 100 * MS, amount: 2 }];
+    refund.refunds = vec![told(100 * MS, 2)];
     assert_eq!(state.apply(&refund, 100_100 * MS).granted[0], 2);
 }
 
@@ -142,4 +148,27 @@ fn without_its_bytes_no_event_is_granted() {
     assert_eq!(refused.granted, [0, 0]);
     let denial = refused.denial.expect("no room");
     assert_eq!((denial.rule, denial.wait), (1, 31_000 * MS));
+}
+
+#[test]
+fn what_is_told_again_counts_once_and_what_nobody_heard_of_is_taken_back() {
+    let rules = [rule(Policy::Sustained, 20)];
+    let mut state = State::default();
+    let numbered = |number, unheard, need| Ask { number, unheard, ..events(&rules, need) };
+    let mut first = numbered(5, 0, 4);
+    first.spent[0] = vec![Told { first: 5, ..told(0, 3) }];
+    assert_eq!(state.apply(&first, 0).used[0].used, 7);
+    // Its answer was not heard: the four were decided elsewhere, and the three are told again beside what is new.
+    let mut second = numbered(6, 5, 0);
+    second.spent[0] = vec![Told { first: 5, ..told(MS, 3) }, Told { first: 6, ..told(0, 2) }];
+    second.holds[0].wish = 4;
+    let answer = state.apply(&second, MS);
+    assert_eq!((answer.lease[0], answer.used[0].used), (4, 3 + 2 + 4));
+    // What comes after a later one changes nothing, its lease neither.
+    assert_eq!(state.apply(&first, 2 * MS).granted, [0, 0]);
+    let mut third = numbered(7, 0, 1);
+    third.holds[0].keep = 4;
+    assert_eq!(state.apply(&third, 2 * MS).used[0].used, 3 + 2 + 4 + 1);
+    // Asked and never told there: nothing to take back.
+    assert_eq!(state.apply(&numbered(9, 8, 0), 3 * MS).used[0].used, 6);
 }
