@@ -68,7 +68,7 @@ impl KillRounds {
         }
         trial.finish(|trial, _| {
             let rounds = self.rounds;
-            trial.check(true, format!("{rounds} rounds, each killing a process at work"), "done");
+            trial.note(format!("{rounds} rounds, each killing a process at work"), "done");
         })
     }
 

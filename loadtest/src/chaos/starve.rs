@@ -85,7 +85,7 @@ pub(super) fn descriptors(title: &str, settings: &Settings) -> anyhow::Result<Ou
 
 /// Little memory, a log that hangs, and batches that pile up in front of it.
 pub(super) fn memory(title: &str, settings: &Settings) -> anyhow::Result<Outcome> {
-    const LIMIT: u64 = 224 << 20;
+    const LIMIT: u64 = 320 << 20;
     const KIB: u64 = 32 << 10;
     let ground = Ground::default()
         .with("WEIR_LIMIT_GLOBAL_BODY_KIB", KIB)
@@ -106,7 +106,7 @@ pub(super) fn memory(title: &str, settings: &Settings) -> anyhow::Result<Outcome
     trial.wait(BEFORE);
     trial.stack.engines.kafka.pause();
     let from = trial.now();
-    plan.pace = steady(120.0);
+    plan.pace = steady(40.0);
     plan.retries = 0;
     trial.load(plan)?;
     let mut most = 0.0f64;
@@ -116,6 +116,7 @@ pub(super) fn memory(title: &str, settings: &Settings) -> anyhow::Result<Outcome
     }
     trial.stack.engines.kafka.resume();
     let healed = trial.now();
+    trial.end_newest_load()?;
     trial.wait(AFTER);
     let outcome = trial.finish(|trial, weather| {
         let limit = LIMIT >> 20;

@@ -151,6 +151,18 @@ impl Trial {
         Ok(())
     }
 
+    /// Ends the load that was begun last.
+    ///
+    /// # Errors
+    /// See [`Trial::end_load`].
+    pub fn end_newest_load(&mut self) -> anyhow::Result<()> {
+        // The ends of an empty list need no turning, and there is nothing to end either.
+        if let Some(newest) = self.running.pop() {
+            self.running.insert(0, newest);
+        }
+        self.end_load()
+    }
+
     /// Lets time pass under load.
     pub fn wait(&self, duration: Duration) {
         std::thread::sleep(duration);
@@ -184,6 +196,11 @@ impl Trial {
     pub fn check(&mut self, held: bool, expected: impl Into<String>, seen: impl Into<String>) {
         let check = Check { expected: expected.into(), seen: seen.into(), held };
         self.checks.push(check);
+    }
+
+    /// Notes a number that nothing is expected of.
+    pub fn note(&mut self, what: impl Into<String>, seen: impl Into<String>) {
+        self.check(true, what, seen);
     }
 
     /// Ends the load, waits for the worker and judges; `look` adds checks on what the clients saw, and on the store at rest.
