@@ -13,6 +13,7 @@ use super::vitals::Vitals;
 use super::weather::{Span, Weather};
 use crate::cgroup::{Cgroup, Ration};
 use crate::cpu;
+use crate::generate::Plan;
 use crate::say;
 use crate::stack::Ground;
 
@@ -43,7 +44,10 @@ fn limit_descriptors(pid: u32, most: u64) -> anyhow::Result<()> {
 /// No descriptor is left for new connections.
 pub(super) fn descriptors(title: &str, settings: &Settings) -> anyhow::Result<Outcome> {
     const CLIENTS: usize = 300;
-    let trial = Trial::on(title, settings, &Ground::default())?;
+    let mut trial = Trial::prepare(title, settings, &Ground::default())?;
+    trial.stack.serve()?;
+    // Few enough to be all open before the count begins.
+    trial.load(Plan { connections: 100, ..trial.plan() })?;
     trial.wait(BEFORE);
     let pid = trial.stack.api.pid().context("the API is gone")?;
     let before = trial.vitals(&trial.stack.api)?;
@@ -101,7 +105,7 @@ pub(super) fn memory(title: &str, settings: &Settings) -> anyhow::Result<Outcome
     group.hold(pid)?;
     let mut plan = trial.plan();
     plan.batch = Some(500);
-    plan.pace = steady(20.0);
+    plan.pace = steady(4.0);
     trial.load(plan.clone())?;
     trial.wait(BEFORE);
     trial.stack.engines.kafka.pause();
@@ -137,7 +141,7 @@ pub(super) fn processor(title: &str, settings: &Settings) -> anyhow::Result<Outc
     let mut trial = Trial::prepare(title, settings, &Ground::default())?;
     trial.stack.serve()?;
     let plan = trial.plan();
-    trial.load(crate::generate::Plan { retries: 0, ..plan })?;
+    trial.load(Plan { retries: 0, ..plan })?;
     trial.wait(BEFORE);
     let pid = trial.stack.api.pid();
     let group = Cgroup::new(Ration::Processor(1_000))?;
