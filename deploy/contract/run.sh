@@ -8,6 +8,7 @@ VERSION=4.32.5
 VENV=.weir/schemathesis
 test -f .weir/env || { echo "run make up first" >&2; exit 1; }
 if ! "$VENV/bin/schemathesis" --version 2>/dev/null | grep -q "$VERSION"; then
+    python3 -c 'import ensurepip' 2>/dev/null || sh deploy/local/bootstrap.sh python3 python3-venv
     python3 -m venv "$VENV"
     "$VENV/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$VERSION"
 fi

@@ -1,9 +1,9 @@
 #!/bin/sh
-# What a build of Weir needs from the system, before there is any program of ours that could see to it.
-# Says nothing when nothing is missing. The engines are weir-local's own business.
+# What a build of Weir needs from the system, before there is any program of ours that could see to it, and the Debian packages that
+# the caller names because it misses them. Says nothing when nothing is missing. The engines are weir-local's own business.
 set -eu
 
-need=''
+need="${*:+ $*}"
 lacks() { ! command -v "$1" >/dev/null 2>&1; }
 want() { need="$need $1"; }
 
@@ -27,13 +27,13 @@ fi
 [ -n "$need" ] || exit 0
 
 if lacks apt-get; then
-    echo "Missing for the build:$need (Debian's names). This system has no apt-get: install them by hand." >&2
+    echo "Missing:$need (Debian's names). This system has no apt-get: install them by hand." >&2
     exit 1
 fi
 sudo=''
 if [ "$(id -u)" != 0 ]; then
     if lacks sudo || { ! sudo -n true 2>/dev/null && [ ! -t 0 ]; }; then
-        echo "Missing for the build:$need. Install as root: apt-get install$need" >&2
+        echo "Missing:$need. Install as root: apt-get install$need" >&2
         exit 1
     fi
     sudo=sudo

@@ -5,8 +5,5 @@ missing=""
 command -v curl >/dev/null || missing="$missing curl"
 command -v node >/dev/null || missing="$missing nodejs"
 command -v chromium >/dev/null || missing="$missing chromium"
-[ -n "$missing" ] || exit 0
-sudo=""
-[ "$(id -u)" = 0 ] || sudo="sudo"
-# shellcheck disable=SC2086 -- a list of packages
-$sudo apt-get update && $sudo apt-get install -y --no-install-recommends $missing
+# shellcheck disable=SC2086 # the names are words
+[ -z "$missing" ] || sh "$(dirname "$0")/../../deploy/local/bootstrap.sh" $missing
