@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::admin::Etag;
 use super::answer::Reply;
 use super::media::Media;
+use super::objects;
 use super::payload::Shape;
 use super::problem::{Code, Problem};
 use super::report_schema;
@@ -20,6 +21,7 @@ use super::text::Rfc3339;
 use crate::domain::incident::Incident;
 use crate::domain::outcome::Fault;
 use crate::domain::time::Timestamp;
+use crate::ingest;
 use crate::slo::sign::ReportSigner;
 
 /// An incident on its way in.
@@ -132,26 +134,22 @@ struct Draft {
 /// The problem of a body that is no incident, with the place of the fault.
 pub(super) fn parse(body: &[u8], incident_id: String) -> Result<Incident, Problem> {
     let refused = |fault| Problem::new(Code::InvalidRequest, "the incident breaks a rule").with_faults(vec![fault]);
-    let draft: Draft = serde_json::from_slice(body).map_err(|error| {
-        let reason = if error.is_data() {
-            "is not an incident: a member is missing, unknown or of another type"
-        } else {
-            "is not JSON"
-        };
-        refused(Fault::new("", "form", reason))
+    let draft: Draft = objects::read(ingest::json_object(body)?).map_err(|_| {
+        refused(Fault::new("", "form", "is not an incident: a member is missing, unknown or of another type"))
     })?;
     let time = |pointer: &'static str, text: &str| {
         Timestamp::parse(text)
             .map_err(|_| refused(Fault::new(pointer, "time", "must be Unix seconds or an RFC 3339 time")))
     };
+    let said = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
     let incident = Incident {
         incident_id,
         title: draft.title,
         started_at: time("/started_at", &draft.started_at)?,
         ended_at: draft.ended_at.map(|text| time("/ended_at", &text)).transpose()?,
         impact: draft.impact,
-        root_cause: draft.root_cause,
-        mended_by: draft.mended_by,
+        root_cause: said(draft.root_cause),
+        mended_by: said(draft.mended_by),
         accounts: draft.accounts,
         public: draft.public,
         version: 0,

@@ -31,6 +31,7 @@ mod live;
 mod measured;
 mod media;
 mod metrics;
+mod objects;
 mod openapi;
 mod outcome;
 mod payload;

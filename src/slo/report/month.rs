@@ -91,7 +91,7 @@ mod tests {
     fn the_cap_is_reached_on_thursday_at_two() {
         // 100,000 in half a day, 800,000 are left: four days.
         let line = line(2_000_000, 1_200_000, 100_000);
-        assert_eq!(line.forecast, "At this pace the cap is reached on Thursday 26 November, 14:00 UTC.");
+        assert_eq!(line.forecast, "At this pace the cap is reached on Thursday 26 November 2026, 14:00 UTC.");
         assert_eq!(line.reached_at.as_deref(), Some("2026-11-26T14:00:00Z"));
         assert_eq!((line.used_percent, line.per_day), (60.0, 200_000));
         assert_eq!(line.resets_at, "2026-12-01T00:00:00Z");
@@ -112,7 +112,7 @@ mod tests {
             let line = line(limit, used, 10);
             assert_eq!(line.reached_at.as_deref(), Some("2026-11-22T14:00:00Z"));
             assert!(
-                line.forecast.ends_with("is reached. It begins anew on Tuesday 1 December, 00:00 UTC."),
+                line.forecast.ends_with("is reached. It begins anew on Tuesday 1 December 2026, 00:00 UTC."),
                 "{}",
                 line.forecast
             );

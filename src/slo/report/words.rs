@@ -12,10 +12,10 @@ pub fn time(second: i64) -> String {
     moment(second).to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
-/// `Thursday 26 November, 14:00 UTC`.
+/// `Thursday 26 November 2026, 14:00 UTC`.
 pub fn spoken(text: &str) -> String {
     DateTime::parse_from_rfc3339(text)
-        .map_or_else(|_| text.to_owned(), |at| at.with_timezone(&Utc).format("%A %-d %B, %H:%M UTC").to_string())
+        .map_or_else(|_| text.to_owned(), |at| at.with_timezone(&Utc).format("%A %-d %B %Y, %H:%M UTC").to_string())
 }
 
 fn moment(second: i64) -> DateTime<Utc> {
@@ -105,6 +105,6 @@ mod tests {
         assert_eq!([0, 7, 999, 1_000, 1_204_511].map(count), ["0", "7", "999", "1,000", "1,204,511"]);
         assert_eq!([5, 60, 125].map(minutes), ["5 min", "1 h", "2 h 5 min"]);
         assert_eq!([40.0, 1_000.0, 1_234.0].map(duration), ["40 ms", "1 s", "1.2 s"]);
-        assert_eq!(spoken("2026-11-26T14:00:00Z"), "Thursday 26 November, 14:00 UTC");
+        assert_eq!(spoken("2026-11-26T14:00:00Z"), "Thursday 26 November 2026, 14:00 UTC");
     }
 }

@@ -129,6 +129,8 @@ async fn a_trial_says_what_the_limiter_then_does() {
     assert_eq!(trial(json!({"monthly": {"limit": 30}})).await["policies"][0]["refused"], 1);
     let blocked = trial(json!({"burst": {"limit": 0}})).await;
     assert_eq!([&blocked["refused"], &blocked["policies"][0]["estimate"]], [&json!(31), &json!(true)]);
-    ops.post(&path("before", "simulate"), &json!({"quota": {"weight": 0}})).await.expect(400);
+    for quota in [json!({"weight": 0}), json!([null, null]), json!([]), json!({"burst": [5, "enforce"]})] {
+        ops.post(&path("before", "simulate"), &json!({"quota": quota})).await.expect(400);
+    }
     app.finish().await;
 }
