@@ -1,12 +1,12 @@
-//! The limiter's heartbeat: a sign of life, then every listed account's renewals and returns in few round trips. Invariant: it
-//! never waits for a request, and a tick that finds Redis away costs requests nothing.
+//! The limiter's heartbeat: a sign of life where one is due, then every listed account's renewals and returns in few round trips.
+//! Invariant: it never waits for a request, and a tick that finds Redis away costs requests nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::MutexGuard;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::limiter::{PIPELINE, Windows};
@@ -20,6 +20,9 @@ use super::{Shared, metrics};
 /// An instance that gave no sign for this long no longer counts.
 const ALIVE: Duration = Duration::from_secs(3);
 
+/// How often an instance gives a sign while limits are shared; alone it gives one each tick, so that this is soon over.
+const SIGN: Duration = Duration::from_millis(500);
+
 /// How many times the deadline of a charge a pipeline may take: charges of the accounts in it wait behind it.
 const RENEWAL_DEADLINES: u32 = 2;
 
@@ -32,6 +35,7 @@ pub(super) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sweeps = tokio::time::interval(SWEEP);
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut signed = None;
     loop {
         tokio::select! {
             biased;
@@ -40,15 +44,17 @@ pub(super) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
                 metrics::accounts(shared.accounts.drop_idle(shared.now()));
                 shared.peers.forget_idle();
             }
-            _ = ticks.tick() => tick(&shared).await,
+            _ = ticks.tick() => tick(&shared, &mut signed).await,
         }
     }
     return_leases(&shared).await;
 }
 
-async fn tick(shared: &Arc<Shared>) {
+async fn tick(shared: &Arc<Shared>, signed: &mut Option<Instant>) {
     let mut heard = shared.windows.is_some();
-    if let Some(windows) = &shared.windows {
+    let due = shared.mode.is_alone() || signed.is_none_or(|signed| signed.elapsed() >= SIGN);
+    if let Some(windows) = shared.windows.as_ref().filter(|_| due) {
+        *signed = Some(Instant::now());
         match windows.register(&shared.instance, ALIVE, shared.deadline).await {
             Ok(instances) => {
                 shared.instances.store(instances.max(1), Ordering::Relaxed);
