@@ -3,11 +3,9 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
-
 use super::arm::{Arm, Sample};
-use crate::cpu;
-use crate::generate::{self, Mix, Pace, Plan};
+use super::load::Load;
+use crate::generate::Pace;
 use crate::stack::Stack;
 
 /// Load on the door of a stack.
@@ -30,27 +28,17 @@ impl Arm for Ingest<'_> {
     }
 
     fn round(&mut self) -> anyhow::Result<Sample> {
-        let plan = Plan {
+        let mut load = Load {
+            name: self.name.clone(),
             peer: self.stack.address(),
-            pace: Pace::Closed { run_for: self.run_for },
-            mix: Mix::Uniform,
-            accounts: 64,
+            key: self.stack.key(),
+            meter: self.stack.meter(),
+            accounts: None,
             batch: self.batch,
+            pace: Pace::Closed { run_for: self.run_for },
             connections: self.connections,
-            retries: 0,
-            timeout: Duration::from_secs(17),
-            journal: None,
+            latencies: Vec::new(),
         };
-        let meter = self.stack.meter();
-        let before = meter.read();
-        let report = generate::start(plan, &self.stack.signer()?)?.join()?;
-        let cpu = cpu::between(&before, &meter.read());
-        // An error is cheaper than an event: a figure that contains some is none.
-        ensure!(
-            report.error_share == 0.0 && report.outcomes.limited == 0,
-            "{}: not all was taken\n{report}",
-            self.name
-        );
-        Ok(Sample { events: report.outcomes.accepted, seconds: report.seconds, cpu })
+        load.round()
     }
 }

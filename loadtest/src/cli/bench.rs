@@ -1,14 +1,14 @@
 //! `bench`: processor time per event on a private stack.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
+use super::turns::Turns;
 use crate::bench::{
     Drain, Flushed, Ingest, Judged, Measured, Observed, Ratio, Refusals, Spread, empty_backlog, flushes, interleave,
     judged,
 };
 use crate::say;
-use crate::stack::{Stack, weir_binary};
+use crate::stack::Stack;
 
 /// Options of `bench`.
 #[derive(Debug, clap::Args)]
@@ -16,27 +16,11 @@ pub(super) struct BenchArgs {
     /// What to measure
     #[arg(value_enum, default_value_t = What::All)]
     what: What,
-    /// The binary under test; `weir` beside this one when absent (`cargo build --release` for figures that count)
-    #[arg(long, value_name = "FILE")]
-    weir: Option<PathBuf>,
-    /// Rounds that count, after one that warms up
-    #[arg(long, default_value_t = 5, value_name = "N")]
-    rounds: u32,
-    /// Seconds of a round
-    #[arg(long, default_value_t = 5, value_name = "S")]
-    seconds: u64,
-    /// Connections that send
-    #[arg(long, default_value_t = 64, value_name = "N")]
-    connections: usize,
-    /// Events of a round of `drain`
-    #[arg(long, default_value_t = 100_000, value_name = "N")]
-    events: u64,
+    #[command(flatten)]
+    turns: Turns,
     /// Accounts of a round of `flush`
     #[arg(long, default_value_t = 100_000, value_name = "N")]
     accounts: usize,
-    /// A variable for the service, `NAME=VALUE`
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
-    variables: Vec<(String, String)>,
     /// File for the figures
     #[arg(long, default_value = "loadtest/out/bench.json", value_name = "FILE")]
     json: PathBuf,
@@ -62,13 +46,6 @@ enum What {
     All,
 }
 
-pub(super) fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => Err("NAME=VALUE is needed".to_owned()),
-    }
-}
-
 impl BenchArgs {
     pub(super) fn run(self) -> anyhow::Result<bool> {
         match self.what {
@@ -78,7 +55,7 @@ impl BenchArgs {
             What::Flush => return self.flush(),
             _ => {}
         }
-        let stack = Stack::start(&weir_binary(self.weir.clone())?, &self.variables)?;
+        let stack = Stack::start(&self.turns.weir()?, &self.turns.variables)?;
         stack.api.start()?;
         stack.api.wait_ready()?;
         let mut measured = Vec::new();
@@ -87,19 +64,20 @@ impl BenchArgs {
                 stack: &stack,
                 name: name.to_owned(),
                 batch,
-                connections: self.connections,
-                run_for: Duration::from_secs(self.seconds),
+                connections: self.turns.connections,
+                run_for: self.turns.run_for(),
             };
             let (mut single, mut batch) = (arm("single", None), arm("batch of 100", Some(100)));
             measured = match self.what {
-                What::Single => interleave(&mut [&mut single], self.rounds)?,
-                What::Batch => interleave(&mut [&mut batch], self.rounds)?,
-                _ => interleave(&mut [&mut single, &mut batch], self.rounds)?,
+                What::Single => interleave(&mut [&mut single], self.turns.rounds)?,
+                What::Batch => interleave(&mut [&mut batch], self.turns.rounds)?,
+                _ => interleave(&mut [&mut single, &mut batch], self.turns.rounds)?,
             };
         }
         if matches!(self.what, What::Drain | What::All) {
             empty_backlog(&stack)?;
-            measured.extend(interleave(&mut [&mut Drain { stack: &stack, events: self.events }], self.rounds)?);
+            measured
+                .extend(interleave(&mut [&mut Drain { stack: &stack, events: self.turns.events }], self.turns.rounds)?);
         }
         stack.stop()?;
         measured.iter().for_each(print);
@@ -113,7 +91,7 @@ const JUDGING: f64 = 1.2;
 
 impl BenchArgs {
     fn judge(self) -> anyhow::Result<bool> {
-        let figures = judged(100 * self.rounds as usize)?;
+        let figures = judged(100 * self.turns.rounds as usize)?;
         for Judged { event, bytes, parse_ns, lint_ns, judge_ns, refuse_ns, ratio } in &figures {
             let [parse, lint, judge, refuse] = [parse_ns, lint_ns, judge_ns, refuse_ns].map(|spread| spread.min);
             say(format_args!(
@@ -126,9 +104,9 @@ impl BenchArgs {
     }
 
     fn refused(self) -> anyhow::Result<bool> {
-        let (connections, rounds) = (self.connections, self.rounds);
-        let refusals = Refusals { rounds, run_for: Duration::from_secs(self.seconds), connections };
-        let measured = refusals.run(&weir_binary(self.weir.clone())?, &self.variables, "")?;
+        let (connections, rounds) = (self.turns.connections, self.turns.rounds);
+        let refusals = Refusals { rounds, run_for: self.turns.run_for(), connections };
+        let measured = refusals.run(&self.turns.weir()?, &self.turns.variables, "")?;
         measured.iter().for_each(print);
         super::write_json(&self.json, &measured)?;
         let mut held = true;
@@ -140,9 +118,9 @@ impl BenchArgs {
     }
 
     fn observed(self) -> anyhow::Result<bool> {
-        let (connections, rounds) = (self.connections, self.rounds);
-        let observed = Observed { rounds, run_for: Duration::from_secs(self.seconds), connections };
-        let (measured, ratios) = observed.run(&weir_binary(self.weir.clone())?, &self.variables)?;
+        let (connections, rounds) = (self.turns.connections, self.turns.rounds);
+        let observed = Observed { rounds, run_for: self.turns.run_for(), connections };
+        let (measured, ratios) = observed.run(&self.turns.weir()?, &self.turns.variables)?;
         measured.iter().for_each(print);
         for Ratio { load, ratio } in ratios {
             say(format_args!("{load}: told / silent = {ratio:.3} in processor time of the API"));
@@ -154,9 +132,9 @@ impl BenchArgs {
 
 impl BenchArgs {
     fn flush(self) -> anyhow::Result<bool> {
-        let stack = Stack::start(&weir_binary(self.weir.clone())?, &self.variables)?;
+        let stack = Stack::start(&self.turns.weir()?, &self.turns.variables)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let flushed = runtime.block_on(flushes(&stack, self.accounts, self.rounds))?;
+        let flushed = runtime.block_on(flushes(&stack, self.accounts, self.turns.rounds))?;
         stack.stop()?;
         for Flushed { what, rows, seconds, rows_per_second, own_cpu_ms, postgres_cpu_ms, .. } in &flushed {
             say(format_args!(

@@ -11,6 +11,7 @@ mod load;
 mod load_test;
 mod ratios;
 mod reads;
+mod turns;
 
 use std::path::Path;
 use std::process::ExitCode;

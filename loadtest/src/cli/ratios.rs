@@ -1,18 +1,16 @@
 //! `ratios`: the table that `make bench` prints.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
+use super::turns::Turns;
 use crate::ratios::{Core, LEAST_SECONDS, Lengths, Limits, Machine, Peers, Shares, Table, Whale, Whole};
 use crate::say;
-use crate::stack::weir_binary;
 
 /// Options of `ratios`.
 #[derive(Debug, clap::Args)]
 pub(super) struct RatiosArgs {
-    /// The binary under test; `weir` beside this one when absent
-    #[arg(long, value_name = "FILE")]
-    weir: Option<PathBuf>,
+    #[command(flatten)]
+    turns: Turns,
     /// Groups to measure
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Group::Core, Group::Shares, Group::Whole, Group::Limits, Group::Whale])]
     only: Vec<Group>,
@@ -25,24 +23,9 @@ pub(super) struct RatiosArgs {
     /// Events a second of R13 and R16
     #[arg(long, default_value_t = 10_000.0, value_name = "N")]
     flow: f64,
-    /// Rounds that count, after one that warms up
-    #[arg(long, default_value_t = 5, value_name = "N")]
-    rounds: u32,
-    /// Seconds of a closed loop
-    #[arg(long, default_value_t = 5, value_name = "S")]
-    seconds: u64,
-    /// Connections that send
-    #[arg(long, default_value_t = 64, value_name = "N")]
-    connections: usize,
-    /// Events of a round of arms that count events and not seconds
-    #[arg(long, default_value_t = 100_000, value_name = "N")]
-    events: u64,
     /// Seconds of an arm with or without a whale
     #[arg(long, default_value_t = LEAST_SECONDS, value_name = "S", value_parser = clap::value_parser!(u64).range(LEAST_SECONDS..))]
     whale_seconds: u64,
-    /// A variable for the service, `NAME=VALUE`
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = super::bench::pair)]
-    variables: Vec<(String, String)>,
     /// File for the table
     #[arg(long, default_value = "loadtest/out/ratios.json", value_name = "FILE")]
     json: PathBuf,
@@ -69,12 +52,12 @@ impl RatiosArgs {
     pub(super) fn run(self) -> anyhow::Result<bool> {
         let machine = Machine::read();
         let lengths = Lengths {
-            rounds: self.rounds.max(1),
-            run_for: Duration::from_secs(self.seconds),
-            connections: self.connections,
-            events: self.events,
+            rounds: self.turns.rounds.max(1),
+            run_for: self.turns.run_for(),
+            connections: self.turns.connections,
+            events: self.turns.events,
         };
-        let (weir, variables) = (weir_binary(self.weir)?, &self.variables);
+        let (weir, variables) = (self.turns.weir()?, &self.turns.variables);
         let measure = |group: Group| {
             Ok(match group {
                 Group::Core => Core::measure(&weir, variables, lengths)?.entries(),
