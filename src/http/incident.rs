@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::admin::Etag;
 use super::answer::Reply;
 use super::media::Media;
-use super::objects;
+use super::objects::{self, Null};
 use super::payload::Shape;
 use super::problem::{Code, Problem};
 use super::report_schema;
@@ -134,7 +134,7 @@ struct Draft {
 /// The problem of a body that is no incident, with the place of the fault.
 pub(super) fn parse(body: &[u8], incident_id: String) -> Result<Incident, Problem> {
     let refused = |fault| Problem::new(Code::InvalidRequest, "the incident breaks a rule").with_faults(vec![fault]);
-    let draft: Draft = objects::read(ingest::json_object(body)?).map_err(|_| {
+    let draft: Draft = objects::read(ingest::json_object(body)?, Null::Absent).map_err(|_| {
         refused(Fault::new("", "form", "is not an incident: a member is missing, unknown or of another type"))
     })?;
     let time = |pointer: &'static str, text: &str| {

@@ -3,20 +3,29 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Unexpected, Visitor};
+
+/// What `null` is for a member that may be absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Null {
+    /// As if the member were absent.
+    Absent,
+    /// Of the wrong type.
+    Refused,
+}
 
 /// Reads `text` as `T`.
 ///
 /// # Errors
 /// Where and why the text is not JSON of that form. The words repeat what was sent: not for an answer.
-pub(super) fn read<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
+pub(super) fn read<T: DeserializeOwned>(text: &str, null: Null) -> serde_json::Result<T> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let form = T::deserialize(Objects(&mut json))?;
+    let form = T::deserialize(Objects(&mut json, null))?;
     json.end().map(|()| form)
 }
 
 /// Hands everything on but for structures, down to the leaves.
-struct Objects<T>(T);
+struct Objects<T>(T, Null);
 
 macro_rules! hand_on {
     ($($method:ident)*) => {
@@ -42,19 +51,19 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Objects<D> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(Objects(visitor))
+        self.0.deserialize_map(Objects(visitor, self.1))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(Objects(visitor))
+        self.0.deserialize_map(Objects(visitor, self.1))
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_seq(Objects(visitor))
+        self.0.deserialize_seq(Objects(visitor, self.1))
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, members: usize, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_tuple(members, Objects(visitor))
+        self.0.deserialize_tuple(members, Objects(visitor, self.1))
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -63,15 +72,15 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Objects<D> {
         members: usize,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_tuple_struct(name, members, Objects(visitor))
+        self.0.deserialize_tuple_struct(name, members, Objects(visitor, self.1))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_option(Objects(visitor))
+        self.0.deserialize_option(Objects(visitor, self.1))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_newtype_struct(name, Objects(visitor))
+        self.0.deserialize_newtype_struct(name, Objects(visitor, self.1))
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
@@ -97,7 +106,10 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Objects<V> {
     }
 
     fn visit_none<E: serde::de::Error>(self) -> Result<V::Value, E> {
-        self.0.visit_none()
+        match self.1 {
+            Null::Absent => self.0.visit_none(),
+            Null::Refused => Err(E::invalid_type(Unexpected::Unit, &self.0)),
+        }
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<V::Value, E> {
@@ -105,19 +117,19 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Objects<V> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
-        self.0.visit_some(Objects(deserializer))
+        self.0.visit_some(Objects(deserializer, self.1))
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
-        self.0.visit_newtype_struct(Objects(deserializer))
+        self.0.visit_newtype_struct(Objects(deserializer, self.1))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, members: A) -> Result<V::Value, A::Error> {
-        self.0.visit_seq(Objects(members))
+        self.0.visit_seq(Objects(members, self.1))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<V::Value, A::Error> {
-        self.0.visit_map(Objects(members))
+        self.0.visit_map(Objects(members, self.1))
     }
 }
 
@@ -125,7 +137,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Objects<A> {
     type Error = A::Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        self.0.next_element_seed(Objects(seed))
+        self.0.next_element_seed(Objects(seed, self.1))
     }
 }
 
@@ -137,7 +149,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Objects<A> {
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.0.next_value_seed(Objects(seed))
+        self.0.next_value_seed(Objects(seed, self.1))
     }
 }
 
@@ -145,7 +157,7 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Objects<S> {
     type Value = S::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
-        self.0.deserialize(Objects(deserializer))
+        self.0.deserialize(Objects(deserializer, self.1))
     }
 }
 
@@ -181,7 +193,7 @@ mod tests {
     #[test]
     fn objects_are_read_at_every_depth() {
         let text = r#"{"one":{"number":1},"many":[{"number":null},{}],"named":{"a":{"number":2}},"any":[{"b":[]}]}"#;
-        let read: Form = read(text).expect("a form");
+        let read: Form = read(text, Null::Absent).expect("a form");
         assert_eq!(read, serde_json::from_str(text).expect("a form"));
     }
 
@@ -189,10 +201,19 @@ mod tests {
     fn an_array_is_no_structure() {
         for text in [r#"{"one":[]}"#, r#"{"one":[1]}"#, r#"{"many":[[1]]}"#, r#"{"named":{"a":[1]}}"#] {
             assert!(serde_json::from_str::<Form>(text).is_ok(), "serde takes {text}");
-            assert!(read::<Form>(text).is_err(), "{text}");
+            assert!(read::<Form>(text, Null::Absent).is_err(), "{text}");
         }
         for text in [r#"{"other":1}"#, "{} {}", r#"{"one":{"number":"1"}}"#] {
-            assert!(read::<Form>(text).is_err(), "{text}");
+            assert!(read::<Form>(text, Null::Absent).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn null_is_absent_or_refused() {
+        for text in [r#"{"one":null}"#, r#"{"one":{"number":null}}"#, r#"{"many":[{"number":null}]}"#] {
+            assert!(read::<Form>(text, Null::Absent).is_ok(), "{text}");
+            assert!(read::<Form>(text, Null::Refused).is_err(), "{text}");
+        }
+        assert!(read::<Form>(r#"{"any":null}"#, Null::Refused).is_ok(), "a value of any type may be null");
     }
 }

@@ -12,7 +12,7 @@ use super::super::Components;
 use super::super::body::{Bounds, Inflow};
 use super::super::context::RequestContext;
 use super::super::media::Media;
-use super::super::objects;
+use super::super::objects::{self, Null};
 use super::super::problem::{Code, Problem};
 use crate::domain::outcome::Fault;
 use crate::ingest;
@@ -36,7 +36,7 @@ impl<T: DeserializeOwned> Form<T> {
         let make_room = |bytes| pass.make_room(bytes).map_err(|full| Problem::full(&full));
         let bytes = Inflow::open(request, body, bounds)?.whole(make_room).await?;
         let text = ingest::json_object(&bytes)?;
-        objects::read(text).map(Self).map_err(|error| {
+        objects::read(text, Null::Refused).map(Self).map_err(|error| {
             // Never serde's own words: they repeat what was sent.
             let reason = format!("is not what the document says, at line {} column {}", error.line(), error.column());
             Problem::new(Code::InvalidRequest, "the body does not fit its schema")

@@ -129,8 +129,17 @@ async fn a_trial_says_what_the_limiter_then_does() {
     assert_eq!(trial(json!({"monthly": {"limit": 30}})).await["policies"][0]["refused"], 1);
     let blocked = trial(json!({"burst": {"limit": 0}})).await;
     assert_eq!([&blocked["refused"], &blocked["policies"][0]["estimate"]], [&json!(31), &json!(true)]);
-    for quota in [json!({"weight": 0}), json!([null, null]), json!([]), json!({"burst": [5, "enforce"]})] {
+    for quota in [
+        json!({"weight": 0}),
+        json!({"weight": null}),
+        json!([null, null]),
+        json!([]),
+        json!({"burst": [5, "enforce"]}),
+    ] {
         ops.post(&path("before", "simulate"), &json!({"quota": quota})).await.expect(400);
+    }
+    for days in [0, 8] {
+        ops.post(&path("before", "simulate"), &json!({"quota": {}, "days": days})).await.expect(400);
     }
     app.finish().await;
 }

@@ -11,7 +11,7 @@ use super::super::super::failure::{Failure, Read, Write};
 use super::super::super::problem::{Code, Problem};
 use super::super::super::text::{Rfc3339, Time};
 use super::super::Group;
-use crate::domain::outcome::Policy;
+use crate::domain::outcome::{Fault, Policy};
 use crate::domain::quota::QuotaPatch;
 use crate::domain::time::Timestamp;
 use crate::domain::usage::{Minute, Use};
@@ -210,8 +210,13 @@ impl UsageAdminApi {
     ) -> Result<Reply<TrialBody>, Failure<Write>> {
         let (account, Form(new)) = (account_of(&account_id.0)?, new);
         let proposal: QuotaPatch = new.quota.patch()?;
-        let days = new.days.clamp(1, DAYS);
-        let tried = operator.components.quotas.try_quota(&account, &proposal, days, Timestamp::now()).await;
+        if !(1..=DAYS).contains(&new.days) {
+            let fault = Fault::new("/days", "range", format!("must be 1 to {DAYS}"));
+            return Err(Problem::new(Code::InvalidRequest, "so far back nothing is kept")
+                .with_faults(vec![fault])
+                .into());
+        }
+        let tried = operator.components.quotas.try_quota(&account, &proposal, new.days, Timestamp::now()).await;
         let tried = tried.map_err(Problem::from)?;
         let tried = tried.ok_or_else(|| Problem::new(Code::Unavailable, "another trial runs here; try again soon"))?;
         Ok(Reply(TrialBody::new(account.to_string(), &tried)))
