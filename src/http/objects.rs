@@ -112,10 +112,6 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Objects<V> {
         }
     }
 
-    fn visit_unit<E: serde::de::Error>(self) -> Result<V::Value, E> {
-        self.0.visit_unit()
-    }
-
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
         self.0.visit_some(Objects(deserializer, self.1))
     }
