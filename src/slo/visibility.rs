@@ -46,6 +46,10 @@ impl EventSink for Measured {
         })
     }
 
+    fn expect_repeats(&self) {
+        self.sink.expect_repeats();
+    }
+
     fn index<'a>(&'a self, letters: &'a [SetAside]) -> BoxFuture<'a, Result<(), WriteError>> {
         self.sink.index(letters)
     }

@@ -25,6 +25,14 @@ static ROWS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 
+static BATCHES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    int_counter_vec(
+        "weir_store_batches_total",
+        "Batches with events by the way they were written: copy, the cheap one; insert, the one that minds repeats; in_vain, a COPY that met a stored event and was followed by an insert. Many in_vain: clients or replays repeat events here and there.",
+        &["way"],
+    )
+});
+
 static ERRORS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     int_counter_vec(
         "weir_store_errors_total",
@@ -67,12 +75,15 @@ static PARTITION_BYTES: LazyLock<IntGaugeVec> = LazyLock::new(|| {
 
 static INSERTED: LazyLock<IntCounter> = LazyLock::new(|| ROWS.with_label_values(&["inserted"]));
 static DUPLICATE: LazyLock<IntCounter> = LazyLock::new(|| ROWS.with_label_values(&["duplicate"]));
+static COPIED: LazyLock<IntCounter> = LazyLock::new(|| BATCHES.with_label_values(&["copy"]));
+static WRITTEN_SAFELY: LazyLock<IntCounter> = LazyLock::new(|| BATCHES.with_label_values(&["insert"]));
+static IN_VAIN: LazyLock<IntCounter> = LazyLock::new(|| BATCHES.with_label_values(&["in_vain"]));
 
 /// Shows the series of one pool at zero, before its first call.
 pub(super) fn announce(pool: &str) {
     POOL_WAIT.with_label_values(&[pool]);
     LazyLock::force(&WRITE_SECONDS);
-    for counter in [&*INSERTED, &*DUPLICATE, &*FALLBACKS] {
+    for counter in [&*INSERTED, &*DUPLICATE, &*FALLBACKS, &*COPIED, &*WRITTEN_SAFELY, &*IN_VAIN] {
         counter.inc_by(0);
     }
     for meaning in ["transient", "data", "schema", "unavailable", "broken"] {
@@ -83,6 +94,21 @@ pub(super) fn announce(pool: &str) {
 /// Files how long a call waited for its connection.
 pub(super) fn waited(pool: &str, since: Instant) {
     POOL_WAIT.with_label_values(&[pool]).observe(since.elapsed().as_secs_f64());
+}
+
+/// Files a batch that COPY took.
+pub(super) fn copied() {
+    COPIED.inc();
+}
+
+/// Files a COPY that met a stored event.
+pub(super) fn copied_in_vain() {
+    IN_VAIN.inc();
+}
+
+/// Files a batch of which the absent events were inserted.
+pub(super) fn inserted() {
+    WRITTEN_SAFELY.inc();
 }
 
 /// Starts the clock of a write.

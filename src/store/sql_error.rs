@@ -10,6 +10,12 @@ use super::error::{Cause, ReadError, WriteError};
 /// SQLSTATE of a statement that ran into its timeout.
 const QUERY_CANCELED: &str = "57014";
 
+/// SQLSTATE of a row whose key is there already.
+const UNIQUE_VIOLATION: &str = "23505";
+
+/// SQLSTATE of the one that Postgres breaks off when two wait for each other.
+const DEADLOCK: &str = "40P01";
+
 /// The deadline of a call passed, the wait for a connection included.
 #[derive(Debug, thiserror::Error)]
 #[error("no answer within {} ms", .0.as_millis())]
@@ -84,6 +90,12 @@ impl From<DeadlinePassed> for ReadError {
     }
 }
 
+/// Whether a row was refused because its key is there already, or two writers waited for each other's keys.
+pub(super) fn is_collision(error: &Error) -> bool {
+    let Error::Database(refusal) = error else { return false };
+    refusal.code().is_some_and(|state| state == UNIQUE_VIOLATION || state == DEADLOCK)
+}
+
 fn fault(error: &Error) -> Fault {
     match error {
         Error::Database(refusal) => match refusal.code() {
@@ -106,7 +118,7 @@ fn of_state(state: &str, named: bool) -> Fault {
     match state {
         "23514" if !named => Fault::Schema,
         // Lost a race for a key that ON CONFLICT does not cover; the next try sees the row.
-        "23505" => Fault::Moment,
+        UNIQUE_VIOLATION => Fault::Moment,
         _ => match state.get(..2) {
             // 54: one value is larger than Postgres can hold.
             Some("22" | "23" | "54") => Fault::Data,

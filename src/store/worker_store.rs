@@ -9,8 +9,8 @@ use sqlx::postgres::PgPool;
 use super::error::{Cause, WriteError};
 use super::fail_point::FailPoint;
 use super::lease::{self, Lease};
-use super::write::Retired;
 pub use super::write::{Bucket, SetAside};
+use super::write::{Caution, Retired};
 use super::{metrics, write};
 use crate::config::{DatabaseConfig, WorkerConfig};
 use crate::domain::event::Event;
@@ -63,6 +63,10 @@ pub trait EventSink: Send + Sync {
         progress: &'a [Progress],
     ) -> BoxFuture<'a, Result<Written, WriteError>>;
 
+    /// Says that batches to come may hold events that are stored already: partitions were assigned, and what their last owner wrote
+    /// and did not settle is read again. Only the cost of writes depends on it.
+    fn expect_repeats(&self);
+
     /// Indexes records whose dead letters are acknowledged; those that are indexed already stay as they are.
     ///
     /// # Errors
@@ -75,6 +79,7 @@ pub trait EventSink: Send + Sync {
 pub struct WorkerStore {
     pool: PgPool,
     limit: Duration,
+    caution: Arc<Caution>,
     fail_point: Option<Arc<FailPoint>>,
 }
 
@@ -90,7 +95,7 @@ impl WorkerStore {
         let limit = database.write_timeout();
         let pool = lease::pool(url, "weir-worker", connections, limit)?;
         let fail_point = worker.fail_point.as_deref().map(FailPoint::parse).transpose()?.map(Arc::new);
-        Ok(Self { pool, limit, fail_point })
+        Ok(Self { pool, limit, caution: Arc::default(), fail_point })
     }
 
     /// Notes progress without events: for partitions that have nothing left to read, so that a quiet partition does not hold
@@ -194,13 +199,18 @@ impl EventSink for WorkerStore {
             let fail_point = self.fail_point.as_deref();
             let result = lease::within(self.limit, async {
                 let mut lease = Lease::take(&self.pool).await?;
-                let written = write::batch(&mut lease, self.limit, batch, progress, fail_point).await;
+                let work = (batch, progress);
+                let written = write::batch(&mut lease, self.limit, work, &self.caution, fail_point).await;
                 lease.settle(written)
             })
             .await;
             metrics::write_ended(timer, &result);
             result
         })
+    }
+
+    fn expect_repeats(&self) {
+        self.caution.expect_repeats();
     }
 
     fn index<'a>(&'a self, letters: &'a [SetAside]) -> BoxFuture<'a, Result<(), WriteError>> {

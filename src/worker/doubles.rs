@@ -108,6 +108,8 @@ impl EventSink for Store {
         })
     }
 
+    fn expect_repeats(&self) {}
+
     fn index<'a>(&'a self, letters: &'a [SetAside]) -> BoxFuture<'a, Result<(), WriteError>> {
         self.indexed.lock().extend(letters.iter().map(|letter| letter.origin.offset));
         Box::pin(std::future::ready(Ok(())))

@@ -204,6 +204,7 @@ impl Worker {
 
     fn assigned(&mut self, partitions: Vec<Partition>) {
         self.line.assigned(partitions);
+        self.sink.expect_repeats();
         // Those with nothing to read are vouched for at the next tick, the others by their first record.
         self.touched = None;
     }

@@ -4,6 +4,7 @@
 mod harness;
 mod stores;
 
+mod copy;
 mod dead_letters;
 mod door;
 mod fairness;

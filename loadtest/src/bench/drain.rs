@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use super::arm::{Arm, Sample};
 use crate::cpu;
 use crate::generate::{self, Mix, Pace, Plan, Profile, Schedule};
-use crate::stack::Stack;
+use crate::stack::{Stack, Watch};
 
 /// How long a round may take.
 const DRAINED_WITHIN: Duration = Duration::from_secs(300);
@@ -46,7 +46,8 @@ impl Arm for Drain<'_> {
     }
 
     fn round(&mut self) -> anyhow::Result<Sample> {
-        let before = self.stack.stored()?;
+        let mut watch = Watch::open(self.stack)?;
+        let before = watch.stored()?;
         let events = self.fill()?;
         self.stack.worker.start()?;
         let meter = self.stack.meter();
@@ -54,7 +55,7 @@ impl Arm for Drain<'_> {
         let (mut used, mut start) = (meter.read(), Instant::now());
         let mut moving = false;
         let done = weir_local::poll(DRAINED_WITHIN, || {
-            let stored = self.stack.stored().unwrap_or(before);
+            let stored = watch.stored().unwrap_or(before);
             if !moving {
                 if stored > before {
                     moving = true;

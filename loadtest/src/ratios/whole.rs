@@ -13,7 +13,7 @@ use super::table::{Entry, Goal};
 use crate::bench::Spread;
 use crate::generate::{self, Client, Mix, Pace, Plan, Profile, Report, Schedule};
 use crate::say;
-use crate::stack::Stack;
+use crate::stack::{Stack, Watch};
 
 /// How many ask at once.
 const MISSES: usize = 500;
@@ -151,8 +151,9 @@ fn drained(stack: &Stack, lengths: Lengths, flow: f64) -> anyhow::Result<[f64; 2
     let (begun, first, arrived) = (Instant::now(), stack.stored()?, arriving.accepted());
     // What arrived in the last tenth of a second is on its way, not waiting.
     let on_its_way = (flow / 10.0) as u64;
+    let mut watch = Watch::open(stack)?;
     let caught_up = weir_local::poll(PATIENCE, || {
-        let (accepted, stored) = (arriving.accepted(), stack.stored().ok()?);
+        let (accepted, stored) = (arriving.accepted(), watch.stored().ok()?);
         (stored + on_its_way >= before + backlog + accepted).then_some((
             stored,
             accepted,

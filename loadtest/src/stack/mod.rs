@@ -4,6 +4,7 @@
 mod ground;
 mod running;
 mod service;
+mod watch;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,6 +18,7 @@ use weir_local::{Engines, Layout, Login};
 pub use ground::{Ground, Proxies};
 pub use running::Target;
 pub use service::{Role, Service, WELL};
+pub use watch::Watch;
 
 use crate::cpu::Meter;
 use crate::disk::Disk;

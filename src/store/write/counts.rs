@@ -7,11 +7,12 @@ use chrono::{DateTime, Utc};
 use sqlx::Error;
 use sqlx::postgres::PgConnection;
 
+use super::sum::Sum;
 use crate::domain::event::Event;
 use crate::domain::time::SECOND;
 use crate::domain::window::bucket_of;
 
-/// Values travel as the literals they came in, joined by blanks, and are added up by Postgres: exact, whatever their size.
+/// What is to be added to a sum travels as literals ([`Sum`]), which Postgres adds up: exact, whatever their size.
 const UPSERT: &str = "
     INSERT INTO event_counts AS held (account_id, bucket, event_name, channel, events, value_count, value_sum)
     SELECT account_id, bucket, event_name, channel, events, value_count,
@@ -29,7 +30,7 @@ type Key<'a> = (&'a str, i64, &'a str, &'a str);
 struct Group {
     events: i64,
     values: i64,
-    literals: String,
+    sum: Sum,
 }
 
 /// Adds the events at `fresh` to their counts.
@@ -45,7 +46,7 @@ pub(super) async fn add(connection: &mut PgConnection, batch: &[Event<'_>], fres
         .bind(groups.keys().map(|key| key.3).collect::<Vec<&str>>())
         .bind(groups.values().map(|group| group.events).collect::<Vec<i64>>())
         .bind(groups.values().map(|group| group.values).collect::<Vec<i64>>())
-        .bind(groups.values().map(|group| group.literals.as_str()).collect::<Vec<&str>>())
+        .bind(groups.values().map(|group| group.sum.to_string()).collect::<Vec<String>>())
         .execute(connection)
         .await
         .map(drop)
@@ -59,11 +60,8 @@ fn group<'a>(events: impl Iterator<Item = &'a Event<'a>>) -> BTreeMap<Key<'a>, G
             groups.entry((event.account_id.as_str(), bucket, &event.event_name, event.channel.as_str())).or_default();
         group.events += 1;
         if let Some(literal) = event.value.as_deref() {
-            if group.values > 0 {
-                group.literals.push(' ');
-            }
             group.values += 1;
-            group.literals.push_str(literal);
+            group.sum.add(literal);
         }
     }
     groups
@@ -88,6 +86,6 @@ mod tests {
         let keys: Vec<_> = groups.keys().map(|key| (key.0, key.1)).collect();
         assert_eq!(keys, [("a", 0), ("a", 900), ("b", 0)]);
         let first = groups.values().next().expect("group");
-        assert_eq!(*first, Group { events: 3, values: 2, literals: "1.5 2e3".into() });
+        assert_eq!((first.events, first.values, first.sum.to_string()), (3, 2, "1.5 2e3".to_owned()));
     }
 }
