@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,12 +112,37 @@ impl From<DateTime<Utc>> for Timestamp {
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with as many fractional digits (0, 3 or 6) as are needed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_chrono().to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        let (time, micros) = (self.to_chrono(), self.0 % SECOND);
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        put(&mut text[..4], time.year().unsigned_abs());
+        for (at, part) in
+            [(5, time.month()), (8, time.day()), (11, time.hour()), (14, time.minute()), (17, time.second())]
+        {
+            put(&mut text[at..at + 2], part);
+        }
+        put(&mut text[20..26], micros.unsigned_abs() as u32);
+        let end = match micros {
+            0 => 19,
+            _ if micros % 1_000 == 0 => 23,
+            _ => 26,
+        };
+        text[end] = b'Z';
+        f.write_str(std::str::from_utf8(&text[..=end]).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// The last digits of a number, as many as there is room for. Chrono's own formatting took 3 % of a batch's processor time.
+fn put(room: &mut [u8], mut number: u32) {
+    for digit in room.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::SecondsFormat;
+
     use super::*;
 
     #[test]
@@ -126,6 +151,20 @@ mod tests {
         let text = Timestamp::parse("2023-11-14T23:13:20+01:00").expect("rfc3339");
         assert_eq!(seconds, text);
         assert_eq!(text.to_string(), "2023-11-14T22:13:20Z");
+    }
+
+    #[test]
+    fn is_written_as_chrono_would() {
+        let mut micros = 7_i64;
+        while micros < END {
+            for fraction in [0, 5_000, 120_000, 1, 999_999] {
+                let time = Timestamp(micros / SECOND * SECOND + fraction);
+                assert_eq!(time.to_string(), time.to_chrono().to_rfc3339_opts(SecondsFormat::AutoSi, true));
+            }
+            micros = micros.saturating_mul(3) / 2 + 86_399 * SECOND;
+        }
+        assert_eq!(Timestamp::EPOCH.to_string(), "1970-01-01T00:00:00Z");
+        assert_eq!(Timestamp::MAX.to_string(), Timestamp::MAX.to_chrono().to_rfc3339_opts(SecondsFormat::AutoSi, true));
     }
 
     #[test]

@@ -19,9 +19,6 @@ use crate::store::{Approximation, Seen, SummaryRows};
 /// An answer stays fresh for this many times what it cost.
 const FRESH_PER_COST: u32 = 100;
 
-/// Even a dear answer is computed anew after this time, before Redis forgets it.
-const MAX_FRESH: Duration = Duration::from_secs(45);
-
 /// The part of an answer that is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Kept {
@@ -38,6 +35,7 @@ pub(super) struct Kept {
     as_of: Option<i64>,
     replica: bool,
     cost_micros: u64,
+    fresh_micros: u64,
     /// Shown although it is too old, because Postgres is away.
     #[serde(skip)]
     pub(super) stale: bool,
@@ -83,8 +81,10 @@ impl Told {
 }
 
 impl Kept {
-    pub(super) fn new((window, top): (Window, u16), seen: Seen<SummaryRows>, cost: Duration) -> Self {
+    /// An answer that took `cost` and is fresh for at most `most`.
+    pub(super) fn new((window, top): (Window, u16), seen: Seen<SummaryRows>, cost: Duration, most: Duration) -> Self {
         let rows = seen.value;
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Self {
             from: window.from_seconds(),
             to: window.to_seconds(),
@@ -97,7 +97,8 @@ impl Kept {
             unseen_events: rows.approximation.map_or(0, |approximation| approximation.unseen_events),
             as_of: seen.data_as_of.map(Timestamp::micros),
             replica: seen.replica,
-            cost_micros: u64::try_from(cost.as_micros()).unwrap_or(u64::MAX),
+            cost_micros: micros(cost),
+            fresh_micros: micros(cost.saturating_mul(FRESH_PER_COST).clamp(PROCESS_TTL, most)),
             stale: false,
             words: OnceLock::new(),
         }
@@ -109,7 +110,7 @@ impl Kept {
     }
 
     pub(super) fn fresh_for(&self) -> Duration {
-        Duration::from_micros(self.cost_micros).saturating_mul(FRESH_PER_COST).clamp(PROCESS_TTL, MAX_FRESH)
+        Duration::from_micros(self.fresh_micros)
     }
 
     /// Whether this reader should renew an answer of that age before it runs out, so that nobody has to wait for the next one.
@@ -176,7 +177,7 @@ mod tests {
             approximation: None,
         };
         let seen = Seen { value, data_as_of: Some(at(NOW - 5)), replica: false };
-        Kept::new((Window::last(60, at(NOW)), 10), seen, Duration::from_millis(cost_ms))
+        Kept::new((Window::last(60, at(NOW)), 10), seen, Duration::from_millis(cost_ms), Duration::from_secs(45))
     }
 
     #[test]

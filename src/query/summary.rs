@@ -2,13 +2,14 @@
 //! seconds ago, and however many ask for one key at once, this process loads it once.
 //!
 //! 1. process cache: a second, so that a dashboard storm costs nothing;
-//! 2. Redis, for windows of whole buckets: 45 to 58 seconds, spread so that keys written together do not run out together; away, it is skipped. An answer
-//!    from here is taken while it is younger than a hundred times what it cost Postgres, so that a small account sees its
-//!    events at once and a large one costs Postgres at most a hundredth of its time; near its end one of its readers renews it
-//!    in the background ([`Kept::is_due`]);
+//! 2. Redis, for windows of whole buckets; away, it is skipped. An answer from here is taken while it is younger than a hundred
+//!    times what it cost Postgres and than 45 to 58 seconds, spread so that answers written together do not run out together: a
+//!    small account sees its events at once and a large one costs Postgres at most a hundredth of its time; near its end one of
+//!    its readers renews it in the background ([`Kept::is_due`]);
 //! 3. Postgres, within the account's share ([`Gate`]); away, the last answer Redis knows is shown and said to be stale.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,8 +35,8 @@ pub const MAX_TOP: u16 = 100;
 /// How long the process keeps an answer.
 pub(super) const PROCESS_TTL: Duration = Duration::from_secs(1);
 
-/// What Redis returns must be younger, so that with [`PROCESS_TTL`] on top no answer is older than 60 s.
-const MAX_AGE: Duration = Duration::from_secs(59);
+/// Milliseconds after which even a dear answer is computed anew: with [`PROCESS_TTL`] on top none is older than 60 s.
+const MOST_FRESH: RangeInclusive<u64> = 45_000..=58_000;
 
 /// Answers of one account that Redis holds: a window is kept in the place its numbers point to, over whatever was there, so
 /// that nobody can fill Redis by asking for ever new windows.
@@ -161,7 +162,7 @@ impl Summaries {
 
     /// Runs in one caller at a time for a key; the others wait for it. When that caller goes away, another takes over.
     async fn load(&self, key: Key, now: Timestamp) -> Result<Answer, QueryError> {
-        let held = self.loader.held(&key, now).await;
+        let held = self.loader.held(&key).await;
         let Some(held) = held.filter(|held| held.age(now) < held.value.fresh_for()) else {
             return self.loader.compute_or_stale(&key, now).await;
         };
@@ -203,9 +204,10 @@ impl Drop for Renewal {
 }
 
 impl Loader {
-    async fn held(&self, key: &Key, now: Timestamp) -> Option<Aged<Kept>> {
-        let held = self.redis.get::<Kept>(&self.name("summary", key)?).await?;
-        (held.value.is_of(key.window, key.top) && held.age(now) < MAX_AGE).then_some(held)
+    /// What Redis has of that key, however old.
+    async fn held(&self, key: &Key) -> Option<Aged<Kept>> {
+        let held = self.redis.get::<Kept>(&self.name(key)?).await?;
+        held.value.is_of(key.window, key.top).then_some(held)
     }
 
     async fn compute(&self, key: &Key, database: Database, now: Timestamp) -> Result<Answer, QueryError> {
@@ -215,23 +217,23 @@ impl Loader {
         drop(permit);
         metrics::answered(Source::Postgres);
         // Aged from before the question, so that the time Postgres took counts as age.
-        let value = Kept::new((key.window, key.top), seen, asked.elapsed());
+        let most = Duration::from_millis(rand::random_range(MOST_FRESH));
+        let value = Kept::new((key.window, key.top), seen, asked.elapsed(), most);
         let kept = Arc::new(Aged { computed_at: now.micros(), value });
-        if let Some((name, last)) = self.name("summary", key).zip(self.name("summary-last", key)) {
-            self.redis.put(&name, &*kept, ttl()).await;
-            self.redis.put(&last, &*kept, self.stale_for).await;
+        if let Some(name) = self.name(key) {
+            self.redis.put(&name, &*kept, self.stale_for).await;
         }
         Ok(kept)
     }
 
-    /// A second copy lives longer, for the time when Postgres is away.
+    /// Redis keeps an answer longer than it is fresh, for the time when Postgres is away.
     async fn compute_or_stale(&self, key: &Key, now: Timestamp) -> Result<Answer, QueryError> {
         let error = match self.compute(key, Database::Usual, now).await {
             Ok(kept) => return Ok(kept),
             Err(error) => error,
         };
         let last = match error {
-            QueryError::Unavailable(_) => self.last(key).await,
+            QueryError::Unavailable(_) => self.held(key).await,
             _ => None,
         };
         let Some(mut last) = last.filter(|last| last.age(now) < self.stale_for) else {
@@ -243,21 +245,12 @@ impl Loader {
         Ok(Arc::new(last))
     }
 
-    async fn last(&self, key: &Key) -> Option<Aged<Kept>> {
-        let last = self.redis.get::<Kept>(&self.name("summary-last", key)?).await?;
-        last.value.is_of(key.window, key.top).then_some(last)
-    }
-
     /// The key in Redis; `None` for windows that are not kept there.
-    fn name(&self, kind: &str, Key { account, window, top }: &Key) -> Option<String> {
+    fn name(&self, Key { account, window, top }: &Key) -> Option<String> {
         let (first, end) = window.whole_buckets().filter(|buckets| *buckets == window.touched_buckets())?;
         let slot = (first / BUCKET_SECONDS + 31 * (end / BUCKET_SECONDS) + 7 * i64::from(*top)).rem_euclid(SLOTS);
-        Some(self.redis.key(account, &format!("{kind}:{slot}")))
+        Some(self.redis.key(account, &format!("summary:{slot}")))
     }
-}
-
-fn ttl() -> Duration {
-    Duration::from_millis(rand::random_range(45_000..=58_000))
 }
 
 #[cfg(test)]

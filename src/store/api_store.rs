@@ -36,6 +36,7 @@ pub struct ApiStore {
     probe: PgPool,
     limit: Duration,
     topics: Option<Topics>,
+    tops: read::tops::Tops,
 }
 
 /// What a read saw, and of which time.
@@ -96,7 +97,7 @@ impl ApiStore {
             databases = databases.with_replica(url, config.db_api_connections)?;
         }
         let probe = lease::pool(url, "weir-api-probe", 1, PROBE_DEADLINE)?;
-        Ok(Self { databases, probe, limit, topics: None })
+        Ok(Self { databases, probe, limit, topics: None, tops: read::tops::Tops::new() })
     }
 
     /// The same store, which knows where the log puts an account: `data_as_of` then looks at the account's own partitions
@@ -167,7 +168,7 @@ impl ApiStore {
         (top, exact): (u16, u64),
         database: Database,
     ) -> Result<Seen<SummaryRows>, ReadError> {
-        read!(self, account, database, |tx| read::summary::rows(&mut tx, account, window, (top, exact)))
+        read!(self, account, database, |tx| read::summary::rows(&mut tx, &self.tops, account, window, (top, exact)))
     }
 
     /// Events, values and users of one name. Users are counted while the window holds at most `exact` events, and

@@ -34,7 +34,7 @@ pub mod worker_store;
 mod write;
 
 /// The statements of readers by name, so that tests can ask Postgres what they cost.
-pub fn statements() -> [(&'static str, &'static str); 6] {
+pub fn statements() -> [(&'static str, &'static str); 8] {
     read::statements()
 }
 

@@ -91,6 +91,11 @@ impl Top {
         rows
     }
 
+    /// About what it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.current_map_capacity() * 48 + self.0.num_active_items() * 32
+    }
+
     /// Most events by which a number may be too high, or a user who is missing may have more than the last.
     pub(super) fn error(&self) -> u64 {
         self.0.maximum_error()

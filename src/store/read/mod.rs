@@ -7,6 +7,7 @@ pub(super) mod metrics;
 pub(super) mod minutes;
 pub(super) mod sketches;
 pub(super) mod summary;
+pub(super) mod tops;
 pub(super) mod trace;
 
 use std::time::Duration;
@@ -39,12 +40,14 @@ fn opening(account: &AccountId, limit: Duration) -> String {
 }
 
 /// The statements of readers by name, so that tests can ask Postgres what they cost.
-pub(super) fn statements() -> [(&'static str, &'static str); 6] {
+pub(super) fn statements() -> [(&'static str, &'static str); 8] {
     [
         ("event", events::ONE),
         ("page", events::PAGE),
         ("latest", events::LATEST),
-        ("counts", summary::COUNTS),
+        ("buckets", summary::BUCKETS),
+        ("edges", summary::EDGES),
+        ("active", summary::ACTIVE),
         ("measure", metrics::measure_sql(Some(metrics::GroupBy::Hour))),
         ("trace", trace::DEAD),
     ]

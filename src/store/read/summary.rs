@@ -7,6 +7,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
 
 use super::sketches::{self, Approximation};
+use super::tops::Tops;
 use crate::domain::id::AccountId;
 use crate::domain::window::Window;
 
@@ -46,85 +47,103 @@ pub struct SummaryRows {
     pub approximation: Option<Approximation>,
 }
 
-/// All of it in one statement: how many events the buckets that touch the window hold ($2 to $3), and by that whether the window
-/// is as asked for ($4 to $7, cut at its whole buckets $5 to $6) and its users are counted, or is all of those buckets. What is
-/// not wanted is not read, because the planner tests `countable` once and before.
-pub(super) const COUNTS: &str = "
-    WITH part AS MATERIALIZED (
-           SELECT bucket, event_name, events FROM event_counts WHERE account_id = $1 AND bucket >= $2 AND bucket < $3),
-         size AS MATERIALIZED (SELECT COALESCE(sum(events), 0) <= $8 AS countable FROM part),
-         counts AS (
-           SELECT event_name, sum(events)::bigint AS events, (sum(sum(events)) OVER ())::bigint AS total
-             FROM (SELECT event_name, events
-                     FROM part
-                    WHERE (bucket >= $5 AND bucket < $6) OR NOT (SELECT countable FROM size)
-                    UNION ALL
-                   SELECT event_name, count(*)
-                     FROM events
-                    WHERE account_id = $1 AND occurred_at >= $4 AND occurred_at < $5 AND (SELECT countable FROM size)
-                    GROUP BY event_name
-                    UNION ALL
-                   SELECT event_name, count(*)
-                     FROM events
-                    WHERE account_id = $1 AND occurred_at >= $6 AND occurred_at < $7 AND (SELECT countable FROM size)
-                    GROUP BY event_name) AS both_edges (event_name, events)
-            GROUP BY event_name
-            ORDER BY 2 DESC, 1
-            LIMIT $9),
-         active AS (
-           SELECT user_id, count(*) AS events
-             FROM events
-            WHERE account_id = $1 AND occurred_at >= $4 AND occurred_at < $7 AND (SELECT countable FROM size)
-            GROUP BY user_id
-            ORDER BY 2 DESC, 1
-            LIMIT $10)
-    SELECT 'size' AS part, '' AS word, 0::bigint AS events, 0::bigint AS total FROM size WHERE countable
-     UNION ALL
-    SELECT 'name', event_name, events, total FROM counts
-     UNION ALL
-    SELECT 'user', user_id, events, 0 FROM active
-     ORDER BY part, events DESC, word";
+/// Events by name in the buckets that touch the window, and all of them. That is the answer for whole buckets, and says of any
+/// other window whether its users and its two ends can be counted.
+pub(super) const BUCKETS: &str = "
+    SELECT event_name, sum(events)::bigint AS events, (sum(sum(events)) OVER ())::bigint AS total
+      FROM event_counts
+     WHERE account_id = $1 AND bucket >= $2 AND bucket < $3
+     GROUP BY event_name
+     ORDER BY 2 DESC, 1
+     LIMIT $4";
+
+/// The same of a window that begins or ends inside a bucket: events ($2 to $3), whole buckets ($3 to $4), events ($4 to $5).
+pub(super) const EDGES: &str = "
+    SELECT event_name, sum(events)::bigint AS events, (sum(sum(events)) OVER ())::bigint AS total
+      FROM (SELECT event_name, events
+              FROM event_counts
+             WHERE account_id = $1 AND bucket >= $3 AND bucket < $4
+             UNION ALL
+            SELECT event_name, count(*)
+              FROM events
+             WHERE account_id = $1 AND occurred_at >= $2 AND occurred_at < $3
+             GROUP BY event_name
+             UNION ALL
+            SELECT event_name, count(*)
+              FROM events
+             WHERE account_id = $1 AND occurred_at >= $4 AND occurred_at < $5
+             GROUP BY event_name) AS part (event_name, events)
+     GROUP BY event_name
+     ORDER BY 2 DESC, 1
+     LIMIT $6";
+
+/// The most active users, counted.
+pub(super) const ACTIVE: &str = "
+    SELECT user_id, count(*)
+      FROM events
+     WHERE account_id = $1 AND occurred_at >= $2 AND occurred_at < $3
+     GROUP BY user_id
+     ORDER BY 2 DESC, 1
+     LIMIT $4";
 
 pub(in crate::store) async fn rows(
     connection: &mut PgConnection,
+    tops: &Tops,
     account: &AccountId,
     window: Window,
     (top, exact): (u16, u64),
 ) -> Result<SummaryRows, Error> {
-    let [start, first, last, end] = cuts(window);
     let (touched, touched_end) = window.touched_buckets();
-    let rows = sqlx::query(COUNTS)
+    let in_buckets = sqlx::query(BUCKETS)
         .bind(account.as_str())
         .bind(super::second(touched))
         .bind(super::second(touched_end))
-        .bind(start)
-        .bind(first)
-        .bind(last)
-        .bind(end)
-        .bind(i64::try_from(exact).unwrap_or(i64::MAX))
         .bind(MAX_NAMES)
-        .bind(i64::from(top))
         .fetch_all(&mut *connection)
         .await?;
-    let (mut countable, mut total_events, mut counts, mut users) = (false, 0, Vec::new(), Vec::new());
-    for row in &rows {
-        let (part, word, events): (&str, String, u64) = (row.try_get(0)?, row.try_get(1)?, number(row, 2)?);
-        match part {
-            "size" => countable = true,
-            "name" => {
-                total_events = number(row, 3)?;
-                counts.push(EventCount { event_name: word, events });
-            }
-            _ => users.push(UserCount { user_id: word, events }),
-        }
+    let (total_events, counts) = names(&in_buckets)?;
+    let found = SummaryRows { window, total_events, counts, top_users: None, approximation: None };
+    if total_events > exact {
+        return estimated(connection, tops, account, found, top).await;
     }
-    let found = SummaryRows { window, total_events, counts, top_users: Some(users), approximation: None };
-    if countable { Ok(found) } else { estimated(connection, account, found, top).await }
+    let [start, first, last, end] = cuts(window);
+    let (total_events, counts) = if start == first && last == end {
+        (found.total_events, found.counts)
+    } else {
+        let with_edges = sqlx::query(EDGES)
+            .bind(account.as_str())
+            .bind(start)
+            .bind(first)
+            .bind(last)
+            .bind(end)
+            .bind(MAX_NAMES)
+            .fetch_all(&mut *connection)
+            .await?;
+        names(&with_edges)?
+    };
+    let active = sqlx::query(ACTIVE)
+        .bind(account.as_str())
+        .bind(start)
+        .bind(end)
+        .bind(i64::from(top))
+        .fetch_all(connection)
+        .await?;
+    let user = |row: &PgRow| Ok(UserCount { user_id: row.try_get(0)?, events: number(row, 1)? });
+    let top_users = active.iter().map(user).collect::<Result<_, Error>>()?;
+    Ok(SummaryRows { window, total_events, counts, top_users: Some(top_users), approximation: None })
+}
+
+/// All events, and those of each name.
+fn names(rows: &[PgRow]) -> Result<(u64, Vec<EventCount>), Error> {
+    let total = rows.first().map_or(Ok(0), |row| number(row, 2))?;
+    let name = |row: &PgRow| Ok(EventCount { event_name: row.try_get(0)?, events: number(row, 1)? });
+    Ok((total, rows.iter().map(name).collect::<Result<_, Error>>()?))
 }
 
 /// The same of a window with too many events to look at each.
 async fn estimated(
     connection: &mut PgConnection,
+    tops: &Tops,
     account: &AccountId,
     counted: SummaryRows,
     top: u16,
@@ -132,7 +151,7 @@ async fn estimated(
     let window = counted.window.widened();
     let (top_users, approximation) = match sketches::cover(connection, account, window).await? {
         Some(cover) => {
-            let (users, approximation) = sketches::top_users(connection, account, &cover, top).await?;
+            let (users, approximation) = tops.of(connection, account, &cover, top).await?;
             (Some(users), Some(approximation))
         }
         None => (None, None),

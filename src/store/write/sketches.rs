@@ -35,7 +35,7 @@ const INSERT: &str = "
     SELECT $1, $2, event_name, channel, events, sketch
       FROM UNNEST($3::text[], $4::text[], $5::bigint[], $6::bytea[]) AS built (event_name, channel, events, sketch)
     ON CONFLICT (account_id, bucket, event_name, channel) DO UPDATE
-       SET events = excluded.events, sketch = excluded.sketch";
+       SET events = excluded.events, sketch = excluded.sketch, built_at = excluded.built_at";
 
 /// Buckets with at least that many events whose sketches are missing or have seen another number.
 const STALE_OF: &str = "

@@ -111,6 +111,6 @@ async fn ever_new_windows_do_not_fill_redis() {
         }
     }
     let held = stores.redis_keys("summary").await;
-    assert!((100..=128).contains(&held), "{held}");
+    assert!((50..=64).contains(&held), "{held}");
     stores.finish().await;
 }
