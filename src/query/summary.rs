@@ -139,6 +139,11 @@ impl Summaries {
         now: Timestamp,
     ) -> Result<Told, QueryError> {
         let key = Key { account: account.clone(), window, top: top.min(MAX_TOP) };
+        // Most answers are there, and a look costs less than an entry.
+        if let Some(kept) = self.process.get(&key).await {
+            metrics::answered(Source::Process);
+            return Ok(Told::new(kept, account, window));
+        }
         let load = self.load(key.clone(), now);
         let entry = self.process.entry(key).or_try_insert_with(load).await.map_err(|error| (*error).clone())?;
         if !entry.is_fresh() {

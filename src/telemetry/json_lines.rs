@@ -8,9 +8,10 @@ use std::fmt::{self, Write};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::domain::time::Timestamp;
 
 /// `{"timestamp", "level", "target", fields of the event…}`.
 pub(super) struct JsonLines;
@@ -22,7 +23,7 @@ where
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         line.write_str("{\"timestamp\":\"")?;
-        SystemTime.format_time(&mut line)?;
+        write!(line, "{}", Timestamp::now())?;
         line.write_str("\",\"level\":\"")?;
         line.write_str(event.metadata().level().as_str())?;
         line.write_str("\",\"target\":")?;

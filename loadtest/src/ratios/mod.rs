@@ -2,6 +2,7 @@
 //! ratios that share a stack is a file here. Invariant: both arms of a ratio ran in the same rounds of the same run.
 
 mod core;
+mod covered;
 mod limits;
 mod machine;
 mod peers;

@@ -24,7 +24,7 @@ use crate::stack::Stack;
 const STRIDE: u64 = 1_024;
 
 /// Long enough for the kernel's tick of 10 ms to be one hundredth.
-const LEAST: Duration = Duration::from_secs(1);
+pub(super) const LEAST: Duration = Duration::from_secs(1);
 
 /// Tokens, as many as the accounts of the other arm.
 const TOKENS: usize = 64;
