@@ -1,6 +1,7 @@
 //! The command line. Invariant: exit code 0 means that everything that was asked was done and every promise held, 1 that a
 //! promise was broken or a gate missed, 2 that the command could not do its work.
 
+mod agree;
 mod audit;
 mod backlog;
 mod bench;
@@ -43,6 +44,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// The table of ratios: every arm beside its ceiling, in turns, on private engines
     Ratios(ratios::RatiosArgs),
+    /// Whether two runs of `ratios` say the same: each median within the other's least and most
+    Agree(agree::AgreeArgs),
     /// One of the ceilings, as a process of its own
     #[command(hide = true, subcommand)]
     Ceiling(ceiling::Ceiling),
@@ -63,6 +66,7 @@ pub fn run() -> ExitCode {
         Command::Chaos(args) => args.run(),
         Command::Bench(args) => args.run(),
         Command::Ratios(args) => args.run(),
+        Command::Agree(args) => args.run(),
         Command::Ceiling(args) => args.run(),
         Command::Reads(args) => args.run(),
         Command::Backlog(args) => args.run(),

@@ -3,6 +3,7 @@
 
 mod core;
 mod covered;
+mod kept;
 mod limits;
 mod machine;
 mod peers;
@@ -12,6 +13,7 @@ mod whale;
 mod whole;
 
 pub use core::{Core, Lengths};
+pub use kept::KeptTable;
 pub use limits::Limits;
 pub use machine::Machine;
 pub use peers::Peers;
