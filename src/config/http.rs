@@ -32,7 +32,7 @@ pub struct HttpConfig {
     /// Seconds a connection may stay idle between requests
     #[arg(long, env = "WEIR_HTTP_IDLE_SECONDS", default_value_t = 60, value_name = "S")]
     pub http_idle_seconds: u64,
-    /// Seconds any request may take (streams excepted), its body included
+    /// Seconds any request may take (streams excepted), its body included; a body has one second and the wait for the log less
     #[arg(long, env = "WEIR_HTTP_REQUEST_SECONDS", default_value_t = 15, value_name = "S")]
     pub http_request_seconds: u64,
     /// Systems whose failure turns /ready red, of log, store, cache; `log` alone keeps an ingest-only fleet in its balancer

@@ -25,11 +25,12 @@ pub struct LimitConfig {
     /// Requests of all accounts in flight on one instance
     #[arg(long, env = "WEIR_LIMIT_GLOBAL_CONCURRENT", default_value_t = 4_096, value_name = "N")]
     pub limit_global_concurrent: i64,
-    /// Request-body bytes of an account in memory at a time, in KiB
-    #[arg(long, env = "WEIR_LIMIT_BODY_KIB", default_value_t = 32_768, value_name = "KIB")]
+    /// Memory for request bodies of an account at a time on one instance, in KiB; a body takes four times its (inflated) length, at
+    /// most all of this
+    #[arg(long, env = "WEIR_LIMIT_BODY_KIB", default_value_t = 16_384, value_name = "KIB")]
     pub limit_body_kib: i64,
-    /// Request-body bytes of all accounts in memory at a time, in KiB
-    #[arg(long, env = "WEIR_LIMIT_GLOBAL_BODY_KIB", default_value_t = 262_144, value_name = "KIB")]
+    /// Memory for request bodies of all accounts at a time on one instance, in KiB; a body that finds no room gets 503 and Retry-After
+    #[arg(long, env = "WEIR_LIMIT_GLOBAL_BODY_KIB", default_value_t = 32_768, value_name = "KIB")]
     pub limit_global_body_kib: i64,
     /// Bytes of an account waiting for the log at a time, in KiB
     #[arg(long, env = "WEIR_LIMIT_QUEUE_KIB", default_value_t = 16_384, value_name = "KIB")]

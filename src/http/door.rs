@@ -12,10 +12,12 @@ use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Body, Endpoint, Request, Response};
 use tokio::time::{Instant, timeout_at};
 
+use super::body::declared_length;
 use super::connection::{Connections, Running};
 use super::context::{RequestContext, X_REQUEST_ID, has_body};
 use super::cors;
 use super::inspect::{HeadFault, MAX_HEADERS, MAX_URI};
+use super::intake::PIECE;
 use super::metrics;
 use super::problem::{Code, Problem};
 use super::refusal;
@@ -26,8 +28,26 @@ use crate::limit::Fields;
 pub(super) struct Threshold<E> {
     routes: E,
     connections: Connections,
-    within: Duration,
-    after_body: Duration,
+    times: Times,
+}
+
+/// How long requests may take, from the end of their head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Times {
+    /// The body of those that have one, in all.
+    pub(super) body: Duration,
+    /// The answer's beginning; a stream may go on after it.
+    pub(super) answer: Duration,
+}
+
+impl Times {
+    /// Answers are due `within` so long, and after a body may take `after_body`: what the log was given of a body that came slowly is
+    /// still to be told, so the body must be there before. It gets half the time at least, and where that leaves too little the
+    /// answer comes later than `within`.
+    pub(super) fn of(within: Duration, after_body: Duration) -> Self {
+        let body = within.saturating_sub(after_body).max(within / 2);
+        Self { body, answer: within.max(body + after_body) }
+    }
 }
 
 /// What is remembered of a request once its handler owns it.
@@ -38,18 +58,23 @@ struct Visit {
     method: Method,
     version: Version,
     has_body: bool,
+    /// What the head says the body weighs, where it does.
+    declared: u64,
+    /// When the answer is due.
+    due: Instant,
 }
 
 impl<E: Endpoint<Output = Response>> Threshold<E> {
-    /// `within` is the deadline of every body and of every answer's beginning; a stream may go on after it. The answer to a body
-    /// may take `after_body` longer: what the log was given of a body that came slowly is still to be told.
-    pub(super) fn new(routes: E, connections: Connections, within: Duration, after_body: Duration) -> Self {
-        Self { routes, connections, within, after_body }
+    /// Wraps them.
+    pub(super) fn new(routes: E, connections: Connections, times: Times) -> Self {
+        Self { routes, connections, times }
     }
 
     fn enter(&self, request: &mut Request) -> Visit {
         let started = Instant::now();
-        let context = Arc::new(RequestContext::new(request.headers(), started, self.within));
+        let has_body = has_body(request.headers());
+        let work = if has_body { self.times.body } else { self.times.answer };
+        let context = Arc::new(RequestContext::new(request.headers(), started, work));
         request.extensions_mut().insert(Arc::clone(&context));
         let ends = match (request.local_addr(), request.remote_addr()) {
             (LocalAddr(Addr::SocketAddr(local)), RemoteAddr(Addr::SocketAddr(peer))) => Some((*local, *peer)),
@@ -61,7 +86,9 @@ impl<E: Endpoint<Output = Response>> Threshold<E> {
             started,
             method: request.method().clone(),
             version: request.version(),
-            has_body: has_body(request.headers()),
+            has_body,
+            declared: declared_length(request.headers()).unwrap_or(0),
+            due: started + self.times.answer,
         }
     }
 }
@@ -75,8 +102,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Threshold<E> {
             return Ok(visit.leave(Err(fault.into())));
         }
         let handling = AssertUnwindSafe(self.routes.call(request)).catch_unwind();
-        let deadline = visit.context.deadline + if visit.has_body { self.after_body } else { Duration::ZERO };
-        let outcome = match timeout_at(deadline, handling).await {
+        let outcome = match timeout_at(visit.due, handling).await {
             Ok(Ok(Ok(response))) => Ok(response),
             Ok(Ok(Err(error))) => Err(refusal::from_framework(error)),
             Ok(Err(panic)) => {
@@ -120,8 +146,10 @@ impl Visit {
         let refused = status.as_u16() >= 400 || status == StatusCode::MULTI_STATUS;
         if (self.has_body || self.running.refused().is_some()) && refused {
             self.running.linger();
-            let unread = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE);
-            if unread && self.version < Version::HTTP_2 {
+            // hyper reads one piece of what is left; where more is, it closes, and the client should not learn it by a reset.
+            let unread = self.declared.saturating_sub(self.context.bytes_in()) > PIECE as u64;
+            let broken = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE);
+            if (unread || broken) && self.version < Version::HTTP_2 {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
         }
@@ -183,5 +211,21 @@ fn method_label(method: &Method) -> &'static str {
         "HEAD" => "HEAD",
         "OPTIONS" => "OPTIONS",
         _ => "OTHER",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_due_in_time_whenever_its_body_came() {
+        let times = |within, after_body| {
+            let Times { body, answer } = Times::of(Duration::from_secs(within), Duration::from_secs(after_body));
+            (body.as_secs(), answer.as_secs())
+        };
+        assert_eq!(times(15, 3), (12, 15));
+        assert_eq!(times(15, 0), (15, 15));
+        assert_eq!(times(4, 3), (2, 5), "a body gets half the time at least");
     }
 }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use super::inspect::{HeadFault, Inspector, Next};
@@ -17,6 +17,10 @@ const STAND_IN: &[u8] = b"REFUSED / HTTP/1.1\r\nhost: weir\r\nconnection: close\
 
 /// Read at once where hyper offers no better room.
 const ROOM: usize = 8 * 1024;
+
+/// Most bytes of one read. hyper doubles its buffer of 8 KiB each time a read fills it, up to 408 KiB, and an idle connection keeps it;
+/// reads that never fill it leave it as it is.
+pub(super) const PIECE: usize = 8 * 1024 - 1;
 
 /// The inspected inflow of one connection.
 pub(super) struct Intake {
@@ -107,7 +111,7 @@ impl Intake {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<Brought>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(io).poll_read(cx, buffer))?;
+        ready!(Pin::new(&mut io.take(PIECE as u64)).poll_read(cx, buffer))?;
         let fresh = &buffer.filled()[before..];
         if fresh.is_empty() {
             return Poll::Ready(Ok(Brought::Bytes));

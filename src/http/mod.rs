@@ -84,6 +84,7 @@ use crate::telemetry::sli::Recorder;
 use crate::telemetry::trace::Tracer;
 use crate::topics::TopicClasses;
 
+use door::Times;
 pub use openapi::document;
 use problem::{Code, Problem};
 use routes::{Methods, api_routes, plain};
@@ -172,7 +173,7 @@ fn after_body(ack_timeout: Duration) -> Duration {
 
 /// The longest a request may run: a body that came as slowly as it may, then the log.
 pub fn longest_request(config: &Config) -> Duration {
-    config.http.request_deadline() + after_body(config.kafka.ack_timeout())
+    Times::of(config.http.request_deadline(), after_body(config.kafka.ack_timeout())).answer
 }
 
 /// Serves operators: Prometheus metrics, liveness, health and readiness. Ends like [`serve_public`].

@@ -22,8 +22,8 @@ use super::problem::{Code, Problem};
 use super::schema;
 use crate::ingest::{self, Form, Layout};
 
-/// Most bytes of a body taken while it comes that are in memory: a chunk, its records and a piece.
-const CHUNK_ROOM: usize = 4 << 20;
+/// Most bytes of a body taken while it comes that are in memory: a chunk.
+const CHUNK_ROOM: usize = 1 << 20;
 
 /// The kinds of body an operation takes.
 pub(super) trait Shape: Send + Sync + 'static {

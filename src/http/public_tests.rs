@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::connection::Connections;
-use super::door::Threshold;
+use super::door::{Threshold, Times};
 use super::{Components, longest_request, public_routes, serve_management, serve_public};
 use crate::auth::Auth;
 use crate::auth::signing::{Claims, Signer, create_keys};
@@ -245,8 +245,11 @@ async fn callers_are_refused_before_their_body_is_read() {
 async fn no_byte_of_a_body_is_read_that_the_head_refuses() {
     let rig = rig().await;
     let within = std::time::Duration::from_secs(5);
-    let door =
-        Threshold::new(public_routes(Arc::clone(&rig.components)), Connections::new("test", 1, 1), within, within);
+    let door = Threshold::new(
+        public_routes(Arc::clone(&rig.components)),
+        Connections::new("test", 1, 1),
+        Times { body: within, answer: within * 2 },
+    );
     let (writer, reader) = (rig.token(EVERYTHING), rig.token("events:read"));
     for (status, method, path, token, header, value) in [
         (401, "POST", "/v1/events", "", "content-type", "application/json"),

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::acceptor::Entrance;
 use super::connection::Connections;
-use super::door::Threshold;
+use super::door::{Threshold, Times};
 use super::inspect::MAX_HEAD;
 use super::metrics;
 use super::socket::Limits;
@@ -23,7 +23,7 @@ const STREAMS: u32 = 128;
 pub(super) struct Side {
     /// Its name in logs and metrics.
     pub(super) name: &'static str,
-    /// How much longer an answer may take than the body it answers to.
+    /// What may follow a body before it is answered.
     pub(super) after_body: Duration,
 }
 
@@ -46,7 +46,7 @@ where
         write: Duration::from_secs(config.http_body_stall_seconds),
     };
     let entrance = Entrance::new(listener, connections.clone(), limits)?;
-    let door = Threshold::new(routes, connections, config.request_deadline(), after_body);
+    let door = Threshold::new(routes, connections, Times::of(config.request_deadline(), after_body));
     let drain = Duration::from_secs(config.drain_seconds);
     Server::new_with_acceptor(entrance)
         .name(name)

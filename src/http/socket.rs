@@ -5,7 +5,7 @@
 //! request and no head is idle, a running request is bounded by the door and by the body reader.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -101,6 +101,21 @@ impl<Io> Socket<Io> {
         })
     }
 
+    /// Cuts a peer that takes nothing of what we have for it.
+    fn watched(&mut self, cx: &mut Context<'_>, wrote: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if wrote.is_ready() {
+            self.wrote_at = Some(Instant::now());
+            self.blocked_since = None;
+            return wrote;
+        }
+        let since = *self.blocked_since.get_or_insert_with(Instant::now);
+        if self.write_alarm.passed(cx, since + self.limits.write) {
+            metrics::connection_timed_out(metrics::Stage::Write);
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+
     /// The peer's turn is over: a head is answered, an idle connection is closed.
     fn give_up_reading(&mut self, stage: metrics::Stage) -> io::Result<()> {
         metrics::connection_timed_out(stage);
@@ -162,17 +177,23 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<Io> {
 impl<Io: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<Io> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if let Poll::Ready(result) = Pin::new(&mut this.io).poll_write(cx, bytes) {
-            this.wrote_at = Some(Instant::now());
-            this.blocked_since = None;
-            return Poll::Ready(result);
-        }
-        let since = *this.blocked_since.get_or_insert_with(Instant::now);
-        if this.write_alarm.passed(cx, since + this.limits.write) {
-            metrics::connection_timed_out(metrics::Stage::Write);
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        Poll::Pending
+        let wrote = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.watched(cx, wrote)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let wrote = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
+        this.watched(cx, wrote)
+    }
+
+    /// Without it hyper joins head and body in a buffer of its own, and the connection keeps that at the size of its largest answer.
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

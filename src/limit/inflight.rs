@@ -14,7 +14,7 @@ use super::metrics;
 pub enum Resource {
     /// Requests being handled.
     Requests,
-    /// Bytes of request bodies in memory.
+    /// Bytes that request bodies in memory become.
     Body,
     /// Bytes handed to the log and not yet acknowledged.
     Queue,
@@ -102,6 +102,12 @@ impl Pools {
         }
     }
 
+    /// The most an account may hold of a resource.
+    pub(super) fn most(&self, resource: Resource) -> i64 {
+        let pool = &self.pools[resource as usize];
+        pool.most().min(pool.own_cap)
+    }
+
     /// Takes `amount` for an account; `own_cap` narrows the pool's cap of an account.
     pub(super) fn take(
         &self,
@@ -127,6 +133,11 @@ impl Slots {
 }
 
 impl Pool {
+    /// All but the last tenth.
+    fn most(&self) -> i64 {
+        self.cap - self.cap / 10
+    }
+
     fn take(&self, slot: &mut Slot, amount: i64, own_cap: i64, weight: i64) -> Result<(), Full> {
         let own = slot.used + amount;
         if own > own_cap {
@@ -134,7 +145,7 @@ impl Pool {
         }
         let mut tally = self.tally.lock();
         let total = tally.used + amount;
-        let most = self.cap - self.cap / 10;
+        let most = self.most();
         if total > self.cap || own > most {
             return Err(Full::All);
         }
@@ -176,9 +187,13 @@ impl Drop for Held {
 mod tests {
     use super::*;
 
-    fn pools(cap: i64) -> Pools {
-        let pool = |resource| Arc::new(Pool { resource, cap, own_cap: i64::MAX, tally: Mutex::new(Tally::default()) });
-        Pools { pools: [pool(Resource::Requests), pool(Resource::Body), pool(Resource::Queue)] }
+    impl Pools {
+        /// The same cap for each resource, and none for an account.
+        pub(in super::super) fn of(cap: i64) -> Self {
+            let tally = || Mutex::new(Tally::default());
+            let pool = |resource| Arc::new(Pool { resource, cap, own_cap: i64::MAX, tally: tally() });
+            Self { pools: Resource::ALL.map(pool) }
+        }
     }
 
     fn fill(pools: &Pools, slots: &Slots, own_cap: i64, weight: i64) -> (Vec<Held>, Full) {
@@ -193,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_last_tenth_is_never_one_accounts() {
-        let pools = pools(1_000);
+        let pools = Pools::of(1_000);
         let (whale, small, heavy) = (Slots::default(), Slots::default(), Slots::default());
         let (held, full) = fill(&pools, &whale, i64::MAX, 1);
         assert_eq!((held.len(), full), (900, Full::All));
@@ -208,7 +223,7 @@ mod tests {
 
     #[test]
     fn an_account_meets_its_own_cap_first() {
-        let pools = pools(1_000);
+        let pools = Pools::of(1_000);
         let slots = Slots::default();
         let (held, full) = fill(&pools, &slots, 64, 1);
         assert_eq!((held.len(), full), (64, Full::Own { used: 64, cap: 64 }));
@@ -218,7 +233,7 @@ mod tests {
 
     #[test]
     fn near_the_end_shares_go_by_weight() {
-        let pools = pools(1_000);
+        let pools = Pools::of(1_000);
         let (first, second, third) = (Slots::default(), Slots::default(), Slots::default());
         let (first_held, _) = fill(&pools, &first, 450, 1);
         let (second_held, _) = fill(&pools, &second, 450, 3);

@@ -19,6 +19,7 @@ mod peer;
 mod plan;
 mod quotas;
 mod refusal;
+mod room;
 #[cfg(test)]
 mod simulation;
 mod spends;

@@ -14,10 +14,8 @@ use super::headers::{Fields, limit_field, refused_field};
 use super::inflight::{Full, Held, Resource};
 use super::pace::Pace;
 use super::refusal::Refusal;
+use super::room::Room;
 use super::{Shared, metrics};
-
-/// Room for a body of unknown length is made in steps of this many bytes.
-const ROOM_STEP: usize = 64 * 1024;
 
 /// See the module.
 pub struct Pass {
@@ -27,7 +25,7 @@ pub struct Pass {
     since: i64,
     /// Of the first charge that was refused.
     refusal: OnceLock<Refusal>,
-    body: Mutex<Vec<(Held, usize)>>,
+    body: Mutex<Room>,
     _place: Held,
 }
 
@@ -98,19 +96,13 @@ impl Pass {
         self.shared.list(&self.account);
     }
 
-    /// Makes the room of the request's body at least so large, until the request ends.
+    /// Makes room for at least so many bytes of the request's body and for what they become, until the request ends.
     ///
     /// # Errors
     /// [`Full`]: the account's own cap, or everybody's.
     pub fn make_room(&self, bytes: usize) -> Result<(), Full> {
-        let mut room = self.body.lock();
-        let held: usize = room.iter().map(|(_, bytes)| bytes).sum();
-        if bytes > held {
-            // One that did not say its length takes room in steps.
-            let more = if room.is_empty() { bytes } else { (bytes - held).max(ROOM_STEP) };
-            room.push((self.hold(Resource::Body, more)?, more));
-        }
-        Ok(())
+        let most = self.shared.pools.most(Resource::Body);
+        self.body.lock().grow(bytes, most, |more| self.take(Resource::Body, more))
     }
 
     /// Takes a part of what is in flight for this account, until the guard is dropped.
@@ -118,8 +110,11 @@ impl Pass {
     /// # Errors
     /// [`Full`]: the account's own cap, or everybody's.
     pub fn hold(&self, resource: Resource, amount: usize) -> Result<Held, Full> {
+        self.take(resource, i64::try_from(amount).unwrap_or(i64::MAX))
+    }
+
+    fn take(&self, resource: Resource, amount: i64) -> Result<Held, Full> {
         let weight = self.account.plan.load().quota.weight;
-        let amount = i64::try_from(amount).unwrap_or(i64::MAX);
         self.shared.pools.take(resource, &self.account.slots, amount, (i64::MAX, weight))
     }
 

@@ -19,6 +19,7 @@ mod query;
 mod quotas;
 mod reads;
 mod repeats;
+mod room;
 mod scaling;
 mod shapes;
 mod shapes_all;

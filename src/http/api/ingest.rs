@@ -208,12 +208,14 @@ async fn many(
     body: &mut Raw<ManyEvents>,
 ) -> Result<Batch, Problem> {
     if body.media == Media::Ndjson {
-        return lines(caller, wait, call(caller, sent_at), body).await;
+        return Box::pin(lines(caller, wait, call(caller, sent_at), body)).await;
     }
     let layout = body.layout(Layout::Many(Form::Event));
     let bytes = body.whole().await?;
-    let items = caller.components.ingest.batch(&call(caller, sent_at), layout, &bytes).await;
-    answer(caller, wait, items.map_err(Problem::from)?, None).await
+    // A request that waits for its body holds no room for what comes after it.
+    let items = Box::pin(caller.components.ingest.batch(&call(caller, sent_at), layout, &bytes)).await;
+    drop(bytes);
+    Box::pin(answer(caller, wait, items.map_err(Problem::from)?, None)).await
 }
 
 async fn lines(

@@ -114,3 +114,27 @@ async fn closing_swallows_an_unwanted_body_for_a_second_only() {
     rig.socket.shutdown().await.expect("shutdown");
     assert!(start.elapsed() >= LINGER);
 }
+
+#[tokio::test]
+async fn no_read_fills_the_buffer_hyper_begins_with() {
+    let mut rig = rig(256 * 1024);
+    let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n";
+    let sent = [head.as_bytes(), &[b' '; 100_000]].concat();
+    rig.peer.write_all(&sent).await.expect("write");
+    let (mut room, mut read) = (vec![0; 64 * 1024], 0);
+    while read < sent.len() {
+        let piece = rig.socket.read(&mut room).await.expect("read");
+        assert!((1..8_192).contains(&piece), "{piece}");
+        read += piece;
+    }
+}
+
+#[tokio::test]
+async fn slices_are_written_as_they_are() {
+    let mut rig = rig(64);
+    assert!(rig.socket.is_write_vectored());
+    let wrote = rig.socket.write_vectored(&[IoSlice::new(b"head"), IoSlice::new(b"body")]).await.expect("write");
+    let mut read = vec![0; wrote];
+    rig.peer.read_exact(&mut read).await.expect("read");
+    assert_eq!(read, b"headbody"[..wrote]);
+}

@@ -27,7 +27,7 @@ pub fn section() -> Section {
     let large = "body_too_large";
     Section {
         title: "Deadlines and lengths",
-        about: "The head within 5 s, no pause in a body over 10 s, an answer within 15 s, no idle connection over 60 s.",
+        about: "The head within 5 s, no pause in a body over 10 s, a body within 12 s, an answer within 15 s, no idle connection over 60 s.",
         rows: vec![
             row("a head that stops", 408, "head_timeout", |_| all("GET /health HTTP/1.1\r\nhost: a\r\n")),
             row("a head that drips byte by byte", 408, "head_timeout", |_| {
