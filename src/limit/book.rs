@@ -26,6 +26,14 @@ const QUIET_TICKS: u32 = 2;
 /// Ticks of recent use a lease is to last. At 100 events a second and a tick of 100 ms: one command for about 1,000 events.
 const LASTS_TICKS: f64 = 100.0;
 
+/// The same by the use of this tick alone, before there is a pace. In the first tick it is a part of a tick's use: with 200 events a
+/// second the third question of a new account already has a lease for seconds.
+const FIRST_TICKS: i64 = 30;
+
+/// A lease runs low when it lasts no longer than this many ticks of recent use, or holds no more than this part of what it should.
+const LOW_TICKS: f64 = 3.0;
+const LOW_PART: i64 = 16;
+
 /// Fewer events a tick than this are not worth a lease: it would go back before it is used.
 const LIVELY: f64 = 0.5;
 
@@ -157,10 +165,7 @@ impl Book {
             keep = self.look(account, moment.now, true);
             [Hold::default(); 2]
         } else {
-            Unit::ALL.map(|unit| {
-                let keep = keep[unit.index()];
-                Hold { keep, wish: if blocked { 0 } else { self.wish(account, unit, keep, moment) } }
-            })
+            self.refill(account, keep, blocked, moment)
         };
         for unit in &mut self.units {
             unit.used = 0;
@@ -181,18 +186,23 @@ impl Book {
         due.then(|| self.tell(Self::ask(account, holds, [0; 2], moment), moment))
     }
 
-    /// What a renewal would add, once the lease runs low.
-    fn wish(&self, account: &Account, unit: Unit, keep: i64, moment: &Moment) -> i64 {
-        let target = self.target(unit).min(account.plan.load().most_leased(unit, moment.instances));
-        let low = as_int(3.0 * self.units[unit.index()].pace).max(target / 8);
-        if keep <= low { (target - keep).max(0) } else { 0 }
+    /// What a renewal would add, once a lease runs low: to all leases, so that one command renews them.
+    fn refill(&self, account: &Account, keep: [i64; 2], blocked: bool, moment: &Moment) -> [Hold; 2] {
+        let plan = account.plan.load();
+        let leases = Unit::ALL.map(|unit| {
+            let target = self.target(unit).min(plan.most_leased(unit, moment.instances));
+            let low = as_int(LOW_TICKS * self.units[unit.index()].pace).max(target / LOW_PART);
+            (keep[unit.index()], target, low)
+        });
+        let due = !blocked && leases.iter().any(|&(keep, target, low)| keep < target && keep <= low);
+        leases.map(|(keep, target, _)| Hold { keep, wish: if due { (target - keep).max(0) } else { 0 } })
     }
 
     /// How much a lease should hold by recent use.
     fn target(&self, unit: Unit) -> i64 {
         let lively = self.units[0].pace >= LIVELY || self.calls >= 2 || self.spent_last_tick;
         let book = &self.units[unit.index()];
-        if lively { as_int(LASTS_TICKS * book.pace).max(10 * book.used) } else { 0 }
+        if lively { as_int(LASTS_TICKS * book.pace).max(FIRST_TICKS * book.used) } else { 0 }
     }
 
     fn ask(account: &Account, holds: [Hold; 2], need: [i64; 2], moment: &Moment) -> Ask {

@@ -111,6 +111,24 @@ fn a_steady_account_rarely_asks() {
     }
 }
 
+/// Who comes for five seconds at a time pays the beginning and the end each time, and still asks less than once in a hundred events.
+#[test]
+fn an_account_that_comes_and_goes_rarely_asks() {
+    let (per_second, seconds, visits) = (200, 5, 6);
+    let mut world = World::new(1, [60_000, 4_000, 52_428_800]);
+    for _ in 0..visits {
+        for _ in 0..per_second * seconds {
+            world.pass(SECOND / per_second);
+            assert_eq!(world.charge(0, [1, 400]), ([1, 400], None));
+        }
+        world.pass(10 * SECOND);
+    }
+    let asked = world.instances[0].held.len();
+    let charged = usize::try_from(per_second * seconds * visits).expect("small");
+    println!("{asked} commands for {charged} events");
+    assert!(asked * 100 <= charged, "{asked} for {charged}");
+}
+
 #[test]
 fn ten_instances_take_a_legal_batch_and_share_three_a_minute() {
     let mut world = World::new(10, [60_000, 4_000, 52_428_800]);
