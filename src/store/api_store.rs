@@ -59,7 +59,9 @@ macro_rules! read {
         let mut asked = $database;
         let result = loop {
             let database = $store.databases.choose(asked);
-            let result = lease::within($store.limit, async {
+            // In a box: the future of every request that may ask would hold room for this one, up to 18 KB that are moved about even
+            // where a cache answers.
+            let result = Box::pin(lease::within($store.limit, async {
                 let mut lease = Lease::take(database.pool).await?;
                 let answer = async {
                     let mut $tx = read::begin(&mut lease, $account, $store.limit).await?;
@@ -70,7 +72,7 @@ macro_rules! read {
                 }
                 .await;
                 lease.settle(answer)
-            })
+            }))
             .await;
             match result {
                 Err(error) if database.is_replica() && ReadError::is_absence(&error) => {
@@ -224,11 +226,11 @@ impl ApiStore {
     /// # Errors
     /// [`ReadError`].
     pub async fn next_offsets(&self) -> Result<Vec<NextOffset>, ReadError> {
-        lease::within(self.limit, async {
+        Box::pin(lease::within(self.limit, async {
             let mut lease = Lease::take(self.databases.primary()).await?;
             let seen = read::freshness::next_offsets(&mut lease).await;
             lease.settle(seen)
-        })
+        }))
         .await
         .inspect_err(metrics::read_failed)
     }
