@@ -82,6 +82,11 @@ impl Inflow {
         self.taken
     }
 
+    /// How long the body says it is; 0 when it does not say, or is coded.
+    pub(super) fn expected(&self) -> usize {
+        if let Pieces::Plain(wire) = &self.pieces { wire.expected } else { 0 }
+    }
+
     /// The next piece; `None` at the end.
     ///
     /// # Errors
@@ -100,7 +105,7 @@ impl Inflow {
     /// # Errors
     /// As [`Inflow::next`], or the problem of too little room.
     pub(super) async fn whole(&mut self, make_room: impl Fn(usize) -> Result<(), Problem>) -> Result<Bytes, Problem> {
-        let expected = if let Pieces::Plain(wire) = &self.pieces { wire.expected } else { 0 };
+        let expected = self.expected();
         make_room(expected)?;
         let Some(first) = self.next().await? else { return Ok(Bytes::new()) };
         make_room(self.taken)?;

@@ -21,6 +21,7 @@ use super::media::{Media, binary_attributes};
 use super::problem::{Code, Problem};
 use super::schema;
 use crate::ingest::{self, Form, Layout};
+use crate::limit::Pass;
 
 /// Most bytes of a body taken while it comes that are in memory: a chunk.
 const CHUNK_ROOM: usize = 1 << 20;
@@ -121,6 +122,10 @@ impl<S: Shape> Raw<S> {
     }
 }
 
+async fn await_room(pass: &Pass, bytes: usize) -> Result<(), Problem> {
+    pass.await_room(bytes).await.map_err(|full| Problem::full(&full))
+}
+
 impl Raw<OneEvent> {
     /// The event, read.
     pub(super) async fn event(&mut self) -> Result<(Form, Bytes), Problem> {
@@ -142,7 +147,8 @@ impl<S: Shape> Raw<S> {
     /// The next piece of a body taken while it comes; `None` at the end. There is room for a chunk of it only.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         let piece = self.inflow.next().await?;
-        self.make_room(self.inflow.taken().min(CHUNK_ROOM))?;
+        let pass = Arc::clone(self.context.pass()?);
+        await_room(&pass, self.inflow.taken().min(CHUNK_ROOM)).await?;
         match (&piece, &mut self.digest) {
             (None, _) => self.ended = true,
             (Some(piece), Some(digest)) => digest.update(piece),
@@ -154,6 +160,7 @@ impl<S: Shape> Raw<S> {
     /// The body as one piece. What was read of one that cannot be used is charged here, of any other by whoever takes it.
     pub(super) async fn whole(&mut self) -> Result<Bytes, Problem> {
         let pass = Arc::clone(self.context.pass()?);
+        await_room(&pass, self.inflow.expected()).await?;
         let make_room = |bytes| pass.make_room(bytes).map_err(|full| Problem::full(&full));
         let whole = match self.inflow.whole(make_room).await {
             Ok(whole) => whole,
@@ -167,10 +174,6 @@ impl<S: Shape> Raw<S> {
             digest.update(&whole);
         }
         Ok(whole)
-    }
-
-    fn make_room(&self, bytes: usize) -> Result<(), Problem> {
-        self.context.pass()?.make_room(bytes).map_err(|full| Problem::full(&full))
     }
 
     /// Charges what was read of a body that nobody takes.

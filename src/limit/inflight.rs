@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::config::LimitConfig;
 
@@ -71,6 +72,8 @@ struct Pool {
     cap: i64,
     own_cap: i64,
     tally: Mutex<Tally>,
+    /// Somebody gave something back.
+    freed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -90,8 +93,7 @@ pub struct Held {
 
 impl Pools {
     pub(super) fn new(config: &LimitConfig) -> Self {
-        let pool =
-            |resource, cap, own_cap| Arc::new(Pool { resource, cap, own_cap, tally: Mutex::new(Tally::default()) });
+        let pool = |resource, cap, own_cap| Arc::new(Pool::new(resource, cap, own_cap));
         let kib = |kib: i64| kib.saturating_mul(1024);
         Self {
             pools: [
@@ -108,8 +110,24 @@ impl Pools {
         pool.most().min(pool.own_cap)
     }
 
-    /// Takes `amount` for an account; `own_cap` narrows the pool's cap of an account.
+    /// Ends one wait, first come first, each time something of it was given back.
+    pub(super) fn freed(&self, resource: Resource) -> &Notify {
+        &self.pools[resource as usize].freed
+    }
+
+    /// Takes `amount` for an account, and files it when there is none; `own_cap` narrows the pool's cap of an account.
     pub(super) fn take(
+        &self,
+        resource: Resource,
+        slots: &Slots,
+        amount: i64,
+        bounds: (i64, i64),
+    ) -> Result<Held, Full> {
+        self.try_take(resource, slots, amount, bounds).inspect_err(|full| file(resource, full))
+    }
+
+    /// The same for one who may try again.
+    pub(super) fn try_take(
         &self,
         resource: Resource,
         slots: &Slots,
@@ -117,13 +135,14 @@ impl Pools {
         (own_cap, weight): (i64, i64),
     ) -> Result<Held, Full> {
         let (pool, slot) = (&self.pools[resource as usize], &slots.0[resource as usize]);
-        let taken = pool.take(&mut slot.lock(), amount, own_cap.min(pool.own_cap), weight);
-        if let Err(full) = taken {
-            metrics::full(resource, matches!(full, Full::Own { .. }));
-            return Err(full);
-        }
+        pool.take(&mut slot.lock(), amount, own_cap.min(pool.own_cap), weight)?;
         Ok(Held { pool: Arc::clone(pool), slot: Arc::clone(slot), amount })
     }
+}
+
+/// Files one who found nothing left.
+pub(super) fn file(resource: Resource, full: &Full) {
+    metrics::full(resource, matches!(full, Full::Own { .. }));
 }
 
 impl Slots {
@@ -133,6 +152,10 @@ impl Slots {
 }
 
 impl Pool {
+    fn new(resource: Resource, cap: i64, own_cap: i64) -> Self {
+        Self { resource, cap, own_cap, tally: Mutex::default(), freed: Notify::new() }
+    }
+
     /// All but the last tenth.
     fn most(&self) -> i64 {
         self.cap - self.cap / 10
@@ -180,6 +203,8 @@ impl Drop for Held {
         if slot.used == 0 {
             tally.weights -= slot.weight;
         }
+        drop(tally);
+        self.pool.freed.notify_one();
     }
 }
 
@@ -190,8 +215,7 @@ mod tests {
     impl Pools {
         /// The same cap for each resource, and none for an account.
         pub(in super::super) fn of(cap: i64) -> Self {
-            let tally = || Mutex::new(Tally::default());
-            let pool = |resource| Arc::new(Pool { resource, cap, own_cap: i64::MAX, tally: tally() });
+            let pool = |resource| Arc::new(Pool::new(resource, cap, i64::MAX));
             Self { pools: Resource::ALL.map(pool) }
         }
     }

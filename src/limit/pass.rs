@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::{Instant, timeout_at};
 
 use crate::domain::outcome::Policy;
 use crate::domain::ring::Unit;
@@ -15,7 +17,11 @@ use super::inflight::{Full, Held, Resource};
 use super::pace::Pace;
 use super::refusal::Refusal;
 use super::room::Room;
-use super::{Shared, metrics};
+use super::{Shared, inflight, metrics};
+
+/// How long a request whose body was not read waits for room: what is in flight is done in less, and a client that is told to come
+/// again sends its body in vain.
+const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub struct Pass {
@@ -101,8 +107,41 @@ impl Pass {
     /// # Errors
     /// [`Full`]: the account's own cap, or everybody's.
     pub fn make_room(&self, bytes: usize) -> Result<(), Full> {
-        let most = self.shared.pools.most(Resource::Body);
-        self.body.lock().grow(bytes, most, |more| self.take(Resource::Body, more))
+        self.grow(bytes).inspect_err(|full| inflight::file(Resource::Body, full))
+    }
+
+    /// The same for who has not been read yet: for [`ROOM_PATIENCE`] it waits its turn where all have too much in flight. Who finds room
+    /// at once does not queue behind those who wait, so the last tenth is still there for whoever comes new.
+    ///
+    /// # Errors
+    /// As [`Pass::make_room`].
+    pub async fn await_room(&self, bytes: usize) -> Result<(), Full> {
+        let freed = self.shared.pools.freed(Resource::Body);
+        let (until, mut waited) = (Instant::now() + ROOM_PATIENCE, false);
+        loop {
+            let full = match self.grow(bytes) {
+                Err(full) => full,
+                Ok(()) => {
+                    // There may be room for the next one too.
+                    if waited {
+                        freed.notify_one();
+                    }
+                    return Ok(());
+                }
+            };
+            // What is freed between the look and the wait is kept for the wait.
+            waited = full == Full::All && timeout_at(until, freed.notified()).await.is_ok();
+            if !waited {
+                inflight::file(Resource::Body, &full);
+                return Err(full);
+            }
+        }
+    }
+
+    fn grow(&self, bytes: usize) -> Result<(), Full> {
+        let (pools, weight) = (&self.shared.pools, self.weight());
+        let take = |more| pools.try_take(Resource::Body, &self.account.slots, more, (i64::MAX, weight));
+        self.body.lock().grow(bytes, pools.most(Resource::Body), take)
     }
 
     /// Takes a part of what is in flight for this account, until the guard is dropped.
@@ -110,12 +149,12 @@ impl Pass {
     /// # Errors
     /// [`Full`]: the account's own cap, or everybody's.
     pub fn hold(&self, resource: Resource, amount: usize) -> Result<Held, Full> {
-        self.take(resource, i64::try_from(amount).unwrap_or(i64::MAX))
+        let amount = i64::try_from(amount).unwrap_or(i64::MAX);
+        self.shared.pools.take(resource, &self.account.slots, amount, (i64::MAX, self.weight()))
     }
 
-    fn take(&self, resource: Resource, amount: i64) -> Result<Held, Full> {
-        let weight = self.account.plan.load().quota.weight;
-        self.shared.pools.take(resource, &self.account.slots, amount, (i64::MAX, weight))
+    fn weight(&self) -> i64 {
+        self.account.plan.load().quota.weight
     }
 
     /// Why a charge of this request was refused, in whole or in part.
@@ -138,5 +177,53 @@ impl Pass {
             None => self.account.tightest(self.shared.now(), |_| true).as_ref().map(limit_field).unwrap_or_default(),
         };
         Fields { policy, limit: limit.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
+    use super::super::{Limiter, Quotas};
+    use super::*;
+    use crate::config::Config;
+    use crate::domain::id::AccountId;
+
+    /// Decides alone; bodies may take 1 MiB, an account nine tenths of it.
+    fn limiter() -> Limiter {
+        let mut config = Config::from_env().expect("defaults").limit;
+        config.limit_global_body_kib = 1_024;
+        let quotas = Arc::new(Quotas::new(config.default_quota()));
+        Limiter::start(&config, None, quotas, &TaskTracker::new(), CancellationToken::new())
+    }
+
+    fn pass(limiter: &Limiter, account: &str) -> Pass {
+        limiter.gate(&AccountId::new(account).expect("id"), 0).expect("nothing is over")
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_room_waits_and_all_who_fit_get_in_when_it_comes() {
+        let limiter = limiter();
+        let first = pass(&limiter, "whale");
+        first.make_room(usize::MAX).expect("all an account may have");
+        let (second, third) = (pass(&limiter, "whale"), pass(&limiter, "whale"));
+        let (mut second_waits, mut third_waits) =
+            (Box::pin(second.await_room(1_000)), Box::pin(third.await_room(1_000)));
+        assert!(poll!(&mut second_waits).is_pending() && poll!(&mut third_waits).is_pending());
+        pass(&limiter, "small").await_room(1_000).await.expect("the last tenth is for others");
+        drop(first);
+        second_waits.await.expect("room");
+        third_waits.await.expect("room for the next too");
+    }
+
+    #[tokio::test]
+    async fn who_waits_in_vain_is_refused() {
+        let limiter = limiter();
+        let first = pass(&limiter, "whale");
+        first.make_room(usize::MAX).expect("all an account may have");
+        assert_eq!(pass(&limiter, "whale").await_room(1_000).await, Err(Full::All));
+        drop(first);
     }
 }
