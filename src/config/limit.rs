@@ -29,7 +29,7 @@ pub struct LimitConfig {
     /// most all of this
     #[arg(long, env = "WEIR_LIMIT_BODY_KIB", default_value_t = 16_384, value_name = "KIB")]
     pub limit_body_kib: i64,
-    /// Memory for request bodies of all accounts at a time on one instance, in KiB; a body that finds no room for two seconds gets 503 and
+    /// Memory for request bodies of all accounts at a time on one instance, in KiB; a body that finds no room for five seconds gets 503 and
     /// Retry-After
     #[arg(long, env = "WEIR_LIMIT_GLOBAL_BODY_KIB", default_value_t = 32_768, value_name = "KIB")]
     pub limit_global_body_kib: i64,
