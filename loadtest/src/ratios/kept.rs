@@ -128,7 +128,7 @@ mod tests {
     fn the_readme_shows_what_was_kept() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let readme = std::fs::read_to_string(root.join("../README.md")).expect("README");
-        for kept in ["ratios.json", "peers.json"] {
+        for kept in ["ratios.json", "whale.json", "peers.json"] {
             let rows = KeptTable::read(&root.join("results").join(kept)).expect("kept").rows();
             let missing: Vec<_> = rows.iter().filter(|row| !readme.contains(row.as_str())).collect();
             assert!(missing.is_empty(), "README lacks rows of {kept}:\n{missing:#?}");
