@@ -5,7 +5,6 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir::cache::limiter::Windows;
@@ -14,9 +13,8 @@ use weir::domain::id::AccountId;
 use weir::domain::quota::{Limit, Quota};
 use weir::limit::{Limiter, Quotas, Resource};
 
-use super::shares::LEAST;
+use super::alone::alone;
 use crate::bench::{Arm, Sample};
-use crate::cpu::{self, Usage};
 
 /// Accounts that take turns, with one thing in flight each.
 const ACCOUNTS: usize = 64;
@@ -81,20 +79,13 @@ impl Arm for Covered {
     }
 
     fn round(&mut self) -> anyhow::Result<Sample> {
-        let (used, begun) = (cpu::of_self(), Instant::now());
-        let calls = self.runtime.block_on(async {
-            let mut calls = 0;
-            while begun.elapsed() < LEAST {
-                for account in &self.accounts {
-                    self.single(account).await?;
-                }
-                calls += ACCOUNTS as u64;
-                // For the tick that renews.
-                tokio::task::yield_now().await;
+        alone(&self.runtime, async || {
+            for account in &self.accounts {
+                self.single(account).await?;
             }
-            anyhow::Ok(calls)
-        })?;
-        let cpu = Usage::from([("api".to_owned(), cpu::of_self() - used)]);
-        Ok(Sample { events: calls, seconds: begun.elapsed().as_secs_f64(), cpu })
+            // For the tick that renews.
+            tokio::task::yield_now().await;
+            Ok(ACCOUNTS as u64)
+        })
     }
 }

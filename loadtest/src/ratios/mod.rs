@@ -1,6 +1,7 @@
 //! The table of `make bench`: what Weir costs beside its ceilings. Steps: one stack → arms in turns → [`table`]. A group of
 //! ratios that share a stack is a file here. Invariant: both arms of a ratio ran in the same rounds of the same run.
 
+mod alone;
 mod core;
 mod covered;
 mod kept;

@@ -3,28 +3,23 @@
 
 use std::hint::black_box;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use weir::auth::Auth;
 use weir::config::{Config, Secret};
 
 use super::Lengths;
+use super::alone::alone;
 use super::table::{Entry, Goal};
 use crate::bench::{Arm, Ingest, Measured, Observed, Sample, interleave};
 use crate::ceilings::{Door, Kind};
-use crate::cpu::{self, Usage};
 use crate::generate::{Key, Signer};
 use crate::stack::Stack;
 
 /// Calls between two looks at the clock.
 const STRIDE: u64 = 1_024;
-
-/// Long enough for the kernel's tick of 10 ms to be one hundredth.
-pub(super) const LEAST: Duration = Duration::from_secs(1);
 
 /// Tokens, as many as the accounts of the other arm.
 const TOKENS: usize = 64;
@@ -67,19 +62,12 @@ impl Arm for Known {
     }
 
     fn round(&mut self) -> anyhow::Result<Sample> {
-        let (used, begun) = (cpu::of_self(), Instant::now());
-        let calls = self.runtime.block_on(async {
-            let mut calls = 0;
-            while begun.elapsed() < LEAST {
-                for token in self.tokens.iter().cycle().take(STRIDE as usize) {
-                    ensure!(black_box(self.auth.verify(token).await).is_ok(), "a good token was refused");
-                }
-                calls += STRIDE;
+        alone(&self.runtime, async || {
+            for token in self.tokens.iter().cycle().take(STRIDE as usize) {
+                ensure!(black_box(self.auth.verify(token).await).is_ok(), "a good token was refused");
             }
-            anyhow::Ok(calls)
-        })?;
-        let cpu = Usage::from([("api".to_owned(), cpu::of_self() - used)]);
-        Ok(Sample { events: calls, seconds: begun.elapsed().as_secs_f64(), cpu })
+            Ok(STRIDE)
+        })
     }
 }
 

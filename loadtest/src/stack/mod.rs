@@ -164,7 +164,7 @@ impl Stack {
     /// # Errors
     /// When Postgres does not answer.
     pub fn stored(&self) -> anyhow::Result<u64> {
-        let sum = self.sql("SELECT coalesce(sum(events), 0) FROM event_counts")?;
+        let sum = self.sql(watch::STORED)?;
         sum.trim().parse().with_context(|| format!("the number of stored events: {sum:?}"))
     }
 

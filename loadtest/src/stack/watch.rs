@@ -8,6 +8,9 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::Stack;
 
+/// How many events are stored.
+pub(super) const STORED: &str = "SELECT coalesce(sum(events), 0)::bigint FROM event_counts";
+
 /// A connection that counts.
 pub struct Watch {
     runtime: Runtime,
@@ -30,7 +33,7 @@ impl Watch {
     /// # Errors
     /// When Postgres does not answer.
     pub fn stored(&mut self) -> anyhow::Result<u64> {
-        let sum = sqlx::query_scalar::<_, i64>("SELECT coalesce(sum(events), 0)::bigint FROM event_counts");
+        let sum = sqlx::query_scalar::<_, i64>(STORED);
         let stored = self.runtime.block_on(sum.fetch_one(&mut self.connection))?;
         Ok(u64::try_from(stored)?)
     }
