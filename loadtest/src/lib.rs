@@ -11,6 +11,7 @@
 //! | [`bench`] | cost per event, arms side by side |
 //! | [`ceilings`] | the least that could do the same |
 //! | [`peers`] | what a reader would pick instead, on the same engines |
+//! | [`producers`] | two clients of the log behind the service's trait |
 //! | [`ratios`] | the table of `make bench` |
 //! | [`reads`] | questions about a very large account, and beside writes |
 //! | [`backlog`] | what one account's backlog costs others |
@@ -32,6 +33,7 @@ pub mod disk;
 pub mod generate;
 pub mod journal;
 pub mod peers;
+pub mod producers;
 pub mod proxy;
 pub mod ratios;
 pub mod reads;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::ceilings::{Kind, Wanted, produce, serve};
-use crate::say;
+use crate::{producers, say};
 
 /// Which.
 #[derive(Debug, clap::Subcommand)]
@@ -19,12 +19,15 @@ pub(super) enum Ceiling {
     },
     /// librdkafka with nothing around it
     Log(Wanted),
+    /// A client of the log under load
+    Client(producers::Wanted),
 }
 
 impl Ceiling {
     pub(super) fn run(self) -> anyhow::Result<bool> {
         match self {
             Self::Door { kind, listen } => serve(kind, listen)?,
+            Self::Client(wanted) => producers::drive(&wanted)?,
             Self::Log(wanted) => say(format_args!("{}", serde_json::to_string(&produce(&wanted)?)?)),
         }
         Ok(true)

@@ -10,6 +10,7 @@ mod chaos;
 mod clients;
 mod load;
 mod load_test;
+mod producers;
 mod ratios;
 mod reads;
 mod turns;
@@ -53,6 +54,8 @@ enum Command {
     Reads(reads::ReadsArgs),
     /// What a large account's backlog costs small ones, with lanes and without, on private stacks
     Backlog(backlog::BacklogArgs),
+    /// Two clients of the log in turns, rdkafka and krafka: what they cost, what becomes of records while brokers fail
+    Producers(producers::ProducersArgs),
     /// Live streams read by curl, Chromium and Node across restarts of the API
     Clients(clients::ClientsArgs),
 }
@@ -70,6 +73,7 @@ pub fn run() -> ExitCode {
         Command::Ceiling(args) => args.run(),
         Command::Reads(args) => args.run(),
         Command::Backlog(args) => args.run(),
+        Command::Producers(args) => args.run(),
         Command::Clients(args) => args.run(),
     };
     match result {
