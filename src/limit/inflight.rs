@@ -49,12 +49,19 @@ pub enum Full {
     All,
 }
 
-/// What one account has in flight. Changed only under the lock of the pool it belongs to.
+/// What one account has in flight.
 #[derive(Debug, Default)]
-pub(super) struct Slots([Arc<Mutex<Slot>>; 3]);
+pub(super) struct Slots([Arc<Slot>; 3]);
 
 #[derive(Debug, Default)]
 struct Slot {
+    share: Mutex<Share>,
+    /// The account gave something back.
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Share {
     used: i64,
     /// Its weight in the pool's sum while `used` is not 0.
     weight: i64,
@@ -87,7 +94,7 @@ struct Tally {
 #[derive(Debug)]
 pub struct Held {
     pool: Arc<Pool>,
-    slot: Arc<Mutex<Slot>>,
+    slot: Arc<Slot>,
     amount: i64,
 }
 
@@ -110,9 +117,12 @@ impl Pools {
         pool.most().min(pool.own_cap)
     }
 
-    /// Ends one wait, first come first, each time something of it was given back.
-    pub(super) fn freed(&self, resource: Resource) -> &Notify {
-        &self.pools[resource as usize].freed
+    /// Ends one wait, first come first, each time something was given back of what is full: by the account, or by anybody.
+    pub(super) fn freed<'a>(&'a self, resource: Resource, slots: &'a Slots, full: &Full) -> &'a Notify {
+        match full {
+            Full::Own { .. } => &slots.0[resource as usize].freed,
+            Full::All => &self.pools[resource as usize].freed,
+        }
     }
 
     /// Takes `amount` for an account, and files it when there is none; `own_cap` narrows the pool's cap of an account.
@@ -135,7 +145,7 @@ impl Pools {
         (own_cap, weight): (i64, i64),
     ) -> Result<Held, Full> {
         let (pool, slot) = (&self.pools[resource as usize], &slots.0[resource as usize]);
-        pool.take(&mut slot.lock(), amount, own_cap.min(pool.own_cap), weight)?;
+        pool.take(&mut slot.share.lock(), amount, own_cap.min(pool.own_cap), weight)?;
         Ok(Held { pool: Arc::clone(pool), slot: Arc::clone(slot), amount })
     }
 }
@@ -147,7 +157,7 @@ pub(super) fn file(resource: Resource, full: &Full) {
 
 impl Slots {
     pub(super) fn used(&self, resource: Resource) -> i64 {
-        self.0[resource as usize].lock().used
+        self.0[resource as usize].share.lock().used
     }
 }
 
@@ -161,10 +171,10 @@ impl Pool {
         self.cap - self.cap / 10
     }
 
-    fn take(&self, slot: &mut Slot, amount: i64, own_cap: i64, weight: i64) -> Result<(), Full> {
-        let own = slot.used + amount;
+    fn take(&self, held: &mut Share, amount: i64, own_cap: i64, weight: i64) -> Result<(), Full> {
+        let own = held.used + amount;
         if own > own_cap {
-            return Err(Full::Own { used: slot.used, cap: own_cap });
+            return Err(Full::Own { used: held.used, cap: own_cap });
         }
         let mut tally = self.tally.lock();
         let total = tally.used + amount;
@@ -172,8 +182,8 @@ impl Pool {
         if total > self.cap || own > most {
             return Err(Full::All);
         }
-        let joining = if slot.used == 0 { weight } else { 0 };
-        let mine = if slot.used == 0 { weight } else { slot.weight };
+        let joining = if held.used == 0 { weight } else { 0 };
+        let mine = if held.used == 0 { weight } else { held.weight };
         // One more weight than there are: room for whoever comes next.
         let share = self.cap.saturating_mul(mine) / (tally.weights + joining + 1);
         if total > most && own > share {
@@ -181,8 +191,8 @@ impl Pool {
         }
         tally.used = total;
         tally.weights += joining;
-        slot.weight = mine;
-        slot.used = own;
+        held.weight = mine;
+        held.used = own;
         Ok(())
     }
 }
@@ -196,14 +206,15 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut slot = self.slot.lock();
+        let mut share = self.slot.share.lock();
         let mut tally = self.pool.tally.lock();
-        slot.used -= self.amount;
+        share.used -= self.amount;
         tally.used -= self.amount;
-        if slot.used == 0 {
-            tally.weights -= slot.weight;
+        if share.used == 0 {
+            tally.weights -= share.weight;
         }
-        drop(tally);
+        drop((tally, share));
+        self.slot.freed.notify_one();
         self.pool.freed.notify_one();
     }
 }

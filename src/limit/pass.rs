@@ -1,10 +1,12 @@
 //! A request that was let in. Invariant: its place is given back when it ends, however it ends.
 
 use std::fmt;
+use std::ptr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::domain::outcome::Policy;
@@ -110,31 +112,28 @@ impl Pass {
         self.grow(bytes).inspect_err(|full| inflight::file(Resource::Body, full))
     }
 
-    /// The same for who has not been read yet: for [`ROOM_PATIENCE`] it waits its turn where all have too much in flight. Who finds room
-    /// at once does not queue behind those who wait, so the last tenth is still there for whoever comes new.
+    /// The same for who has not been read yet: for [`ROOM_PATIENCE`] it waits its turn where the account, or all, have too much in flight.
+    /// Who finds room at once does not queue behind those who wait, so the last tenth is still there for whoever comes new.
     ///
     /// # Errors
     /// As [`Pass::make_room`].
     pub async fn await_room(&self, bytes: usize) -> Result<(), Full> {
-        let freed = self.shared.pools.freed(Resource::Body);
-        let (until, mut waited) = (Instant::now() + ROOM_PATIENCE, false);
+        let until = Instant::now() + ROOM_PATIENCE;
+        let mut woken_by: Option<&Notify> = None;
         loop {
-            let full = match self.grow(bytes) {
-                Err(full) => full,
-                Ok(()) => {
-                    // There may be room for the next one too.
-                    if waited {
-                        freed.notify_one();
-                    }
-                    return Ok(());
-                }
-            };
+            let found = self.grow(bytes);
+            let freed = found.err().map(|full| self.shared.pools.freed(Resource::Body, &self.account.slots, &full));
+            if let Some(turn) = woken_by.take_if(|turn| !freed.is_some_and(|freed| ptr::eq(*turn, freed))) {
+                // Who leaves a queue lets the next one look: there may be room for it too.
+                turn.notify_one();
+            }
+            let (Err(full), Some(freed)) = (found, freed) else { return Ok(()) };
             // What is freed between the look and the wait is kept for the wait.
-            waited = full == Full::All && timeout_at(until, freed.notified()).await.is_ok();
-            if !waited {
+            if timeout_at(until, freed.notified()).await.is_err() {
                 inflight::file(Resource::Body, &full);
                 return Err(full);
             }
+            woken_by = Some(freed);
         }
     }
 
@@ -191,10 +190,11 @@ mod tests {
     use crate::config::Config;
     use crate::domain::id::AccountId;
 
-    /// Decides alone; bodies may take 1 MiB, an account nine tenths of it.
-    fn limiter() -> Limiter {
+    /// Decides alone; bodies may take 1 MiB, an account nine tenths of it or so many KiB.
+    fn limiter(own_kib: i64) -> Limiter {
         let mut config = Config::from_env().expect("defaults").limit;
         config.limit_global_body_kib = 1_024;
+        config.limit_body_kib = own_kib;
         let quotas = Arc::new(Quotas::new(config.default_quota()));
         Limiter::start(&config, None, quotas, &TaskTracker::new(), CancellationToken::new())
     }
@@ -203,27 +203,53 @@ mod tests {
         limiter.gate(&AccountId::new(account).expect("id"), 0).expect("nothing is over")
     }
 
+    /// More than what all may have.
+    const ANY: i64 = 2_048;
+
     #[tokio::test]
     async fn who_finds_no_room_waits_and_all_who_fit_get_in_when_it_comes() {
-        let limiter = limiter();
-        let first = pass(&limiter, "whale");
+        for own_kib in [ANY, 512] {
+            let limiter = limiter(own_kib);
+            let first = pass(&limiter, "whale");
+            first.make_room(usize::MAX).expect("all an account may have");
+            let (second, third) = (pass(&limiter, "whale"), pass(&limiter, "whale"));
+            let (mut second_waits, mut third_waits) =
+                (Box::pin(second.await_room(1_000)), Box::pin(third.await_room(1_000)));
+            assert!(poll!(&mut second_waits).is_pending() && poll!(&mut third_waits).is_pending());
+            pass(&limiter, "small").await_room(1_000).await.expect("there is room for others");
+            drop(first);
+            second_waits.await.expect("room");
+            third_waits.await.expect("room for the next too");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_leaves_one_queue_for_another_lets_the_next_one_look() {
+        let limiter = limiter(512);
+        // The whales take all that is not the last tenth, each what it may have.
+        let (first, other) = (pass(&limiter, "whale"), pass(&limiter, "other"));
         first.make_room(usize::MAX).expect("all an account may have");
-        let (second, third) = (pass(&limiter, "whale"), pass(&limiter, "whale"));
-        let (mut second_waits, mut third_waits) =
-            (Box::pin(second.await_room(1_000)), Box::pin(third.await_room(1_000)));
-        assert!(poll!(&mut second_waits).is_pending() && poll!(&mut third_waits).is_pending());
-        pass(&limiter, "small").await_room(1_000).await.expect("the last tenth is for others");
+        other.make_room(400 * 1_024 / 4).expect("nearly the rest");
+        let (second, late) = (pass(&limiter, "whale"), pass(&limiter, "late"));
+        let (mut second_waits, mut late_waits) =
+            (Box::pin(second.await_room(1_000)), Box::pin(late.await_room(60 * 1_024)));
+        assert!(poll!(&mut second_waits).is_pending() && poll!(&mut late_waits).is_pending());
+        drop(other);
+        late_waits.await.expect("what another account held");
+        assert!(poll!(&mut second_waits).is_pending(), "its own account is still full");
         drop(first);
         second_waits.await.expect("room");
-        third_waits.await.expect("room for the next too");
     }
 
     #[tokio::test]
     async fn who_waits_in_vain_is_refused() {
-        let limiter = limiter();
-        let first = pass(&limiter, "whale");
-        first.make_room(usize::MAX).expect("all an account may have");
-        assert_eq!(pass(&limiter, "whale").await_room(1_000).await, Err(Full::All));
-        drop(first);
+        let cap = 512 * 1_024;
+        for (own_kib, full) in [(ANY, Full::All), (512, Full::Own { used: cap, cap })] {
+            let limiter = limiter(own_kib);
+            let first = pass(&limiter, "whale");
+            first.make_room(usize::MAX).expect("all an account may have");
+            assert_eq!(pass(&limiter, "whale").await_room(1_000).await, Err(full));
+            drop(first);
+        }
     }
 }

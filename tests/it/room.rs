@@ -1,4 +1,4 @@
-//! Room for bodies: who finds none is told at once to come again, and a small account finds some beside a large one.
+//! Room for bodies: who finds none waits his turn and is then told to come again, and a small account finds some beside a large one.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -120,5 +120,19 @@ async fn a_body_that_is_refused_unread_ends_the_connection_and_the_answer_says_s
         assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("connection: close"), "{answer}");
     }
     drop(crawling);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_sends_more_bodies_at_a_time_than_it_may_hold_has_them_taken_in_turn() {
+    let app = TestApp::start_with(Roles::API, |config| {
+        // Room for one such body.
+        config.limit.limit_body_kib = 450;
+    })
+    .await;
+    let (whale, body) = (app.client("whale"), large());
+    for answer in join_all((0..10).map(|_| whale.post("/v1/events/batch", &body))).await {
+        answer.expect(202);
+    }
     app.finish().await;
 }

@@ -62,8 +62,10 @@ async fn a_whale_with_many_tokens_is_one_account() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whale_of_huge_batches() {
     const BATCH: usize = 1_000;
-    let scene = Scene::open(&[]).await;
-    // Room for two of the bodies.
+    // Room for all of the bodies in flight: this scene is about bytes a minute.
+    let room = ("WEIR_LIMIT_BODY_KIB", "65536");
+    let scene = Scene::open(&[room, ("WEIR_LIMIT_GLOBAL_BODY_KIB", "131072")]).await;
+    // Quota for two of the bodies.
     let body = batch(BATCH, 1_000);
     let bytes = body.to_string().len();
     scene.set_quota("whale", "bytes", i64::try_from(2 * bytes).expect("a number")).await;
