@@ -1,7 +1,7 @@
 //! Questions about events. Invariant: no question may ask Postgres for more than a bounded range.
 //!
 //! `WEIR_MAX_WINDOW_DAYS`, `WEIR_SUMMARY_CACHE_MIB`, `WEIR_SUMMARY_STALE_SECONDS`, `WEIR_READS_PER_ACCOUNT`,
-//! `WEIR_EXACT_EVENTS`.
+//! `WEIR_FEW_EVENTS`, `WEIR_EXACT_EVENTS`.
 
 /// Bounds of questions and of the memory for their answers.
 #[derive(Debug, Clone, clap::Args)]
@@ -18,6 +18,9 @@ pub struct QueryConfig {
     /// Questions of one account that Postgres answers at the same time in this process
     #[arg(long, env = "WEIR_READS_PER_ACCOUNT", default_value_t = 4, value_name = "N")]
     pub reads_per_account: u32,
+    /// Most events of a window that is summed up by one look at its events, not by its counts; 0 for never
+    #[arg(long, env = "WEIR_FEW_EVENTS", default_value_t = 2_000, value_name = "N")]
+    pub few_events: u32,
     /// Most events of a window whose users are counted one by one; above, they are estimated from sketches
     #[arg(long, env = "WEIR_EXACT_EVENTS", default_value_t = 50_000, value_name = "N")]
     pub exact_events: u32,
@@ -41,6 +44,9 @@ impl QueryConfig {
         }
         if !(1..=1_000).contains(&self.reads_per_account) {
             mistakes.push("WEIR_READS_PER_ACCOUNT must be 1 to 1000".into());
+        }
+        if self.few_events > 50_000 {
+            mistakes.push("WEIR_FEW_EVENTS must be 0 to 50000".into());
         }
         if !(1_000..=10_000_000).contains(&self.exact_events) {
             mistakes.push("WEIR_EXACT_EVENTS must be 1000 to 10000000".into());

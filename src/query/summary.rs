@@ -27,7 +27,7 @@ use crate::config::QueryConfig;
 use crate::domain::id::AccountId;
 use crate::domain::time::Timestamp;
 use crate::domain::window::{BUCKET_SECONDS, Window, WindowError, bucket_of};
-use crate::store::{ApiStore, Approximation, Database};
+use crate::store::{ApiStore, Approximation, Bounds, Database};
 
 /// Most users of one answer.
 pub const MAX_TOP: u16 = 100;
@@ -114,6 +114,7 @@ struct Loader {
     redis: Cache,
     gate: Arc<Gate>,
     stale_for: Duration,
+    few: u64,
     exact: u64,
     renewing: Mutex<HashSet<Key>>,
 }
@@ -126,8 +127,8 @@ impl Summaries {
             .time_to_live(PROCESS_TTL)
             .build();
         let stale_for = Duration::from_secs(config.summary_stale_seconds);
-        let loader =
-            Loader { store, redis, gate, stale_for, exact: u64::from(config.exact_events), renewing: Mutex::default() };
+        let [few, exact] = [config.few_events, config.exact_events].map(u64::from);
+        let loader = Loader { store, redis, gate, stale_for, few, exact, renewing: Mutex::default() };
         Self { process, loader: Arc::new(loader), renewals: TaskTracker::new() }
     }
 
@@ -218,7 +219,8 @@ impl Loader {
     async fn compute(&self, key: &Key, database: Database, now: Timestamp) -> Result<Answer, QueryError> {
         let permit = self.gate.enter(&key.account).await?;
         let asked = Instant::now();
-        let seen = self.store.summary(&key.account, key.window, (key.top, self.exact), database).await?;
+        let bounds = Bounds { top: key.top, few: self.few, exact: self.exact };
+        let seen = self.store.summary(&key.account, key.window, bounds, database).await?;
         drop(permit);
         metrics::answered(Source::Postgres);
         // Aged from before the question, so that the time Postgres took counts as age.

@@ -10,7 +10,7 @@ pub use super::read::freshness::NextOffset;
 pub use super::read::metrics::{Group, GroupBy, Measured, MetricsFilter, MetricsRows};
 pub use super::read::minutes::MinuteCount;
 pub use super::read::sketches::Approximation;
-pub use super::read::summary::{EventCount, SummaryRows, UserCount};
+pub use super::read::summary::{Bounds, EventCount, SummaryRows, UserCount};
 pub use super::read::trace::{DeadRow, TraceRows};
 
 use super::error::{Cause, ReadError};
@@ -158,8 +158,7 @@ impl ApiStore {
         read!(self, account, database, |tx| read::events::latest(&mut tx, account, names, limit))
     }
 
-    /// Counts by name and the `top` most active users of a window; users are counted while the window holds at most `exact`
-    /// events, and estimated above.
+    /// Counts by name and the most active users of a window.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -167,10 +166,10 @@ impl ApiStore {
         &self,
         account: &AccountId,
         window: Window,
-        (top, exact): (u16, u64),
+        bounds: Bounds,
         database: Database,
     ) -> Result<Seen<SummaryRows>, ReadError> {
-        read!(self, account, database, |tx| read::summary::rows(&mut tx, &self.tops, account, window, (top, exact)))
+        read!(self, account, database, |tx| read::summary::rows(&mut tx, &self.tops, account, window, bounds))
     }
 
     /// Events, values and users of one name. Users are counted while the window holds at most `exact` events, and

@@ -34,13 +34,13 @@ pub mod worker_store;
 mod write;
 
 /// The statements of readers by name, so that tests can ask Postgres what they cost.
-pub fn statements() -> [(&'static str, &'static str); 8] {
+pub fn statements() -> [(&'static str, &'static str); 9] {
     read::statements()
 }
 
 pub use api_store::{
-    ApiStore, Approximation, DeadRow, EventCount, EventFilter, Group, GroupBy, Measured, MetricsFilter, MetricsRows,
-    MinuteCount, NextOffset, Position, Seen, StoredEvent, SummaryRows, TraceRows, UserCount,
+    ApiStore, Approximation, Bounds, DeadRow, EventCount, EventFilter, Group, GroupBy, Measured, MetricsFilter,
+    MetricsRows, MinuteCount, NextOffset, Position, Seen, StoredEvent, SummaryRows, TraceRows, UserCount,
 };
 pub use error::{Cause, ReadError, WriteError};
 pub use lanes::{LaneStore, StoredPartition};

@@ -63,7 +63,7 @@ async fn a_storm_on_one_key_is_one_question() {
 
     // While the table is locked, questions pile up where they can be counted.
     let mut superuser = stores.superuser().await;
-    sqlx::raw_sql("BEGIN; LOCK TABLE event_counts").execute(&mut superuser).await.expect("lock");
+    sqlx::raw_sql("BEGIN; LOCK TABLE events").execute(&mut superuser).await.expect("lock");
     let acme = account("acme");
     let storm = join_all((0..300).map(|_| queries.summary(&acme, (window, 10), Database::Usual, at(BASE))));
     let unlock = async {

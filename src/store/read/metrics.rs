@@ -4,6 +4,7 @@
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
 
+use super::buckets::ByBucket;
 use super::sketches::{self, Approximation};
 use super::summary::cuts;
 use crate::domain::id::AccountId;
@@ -177,7 +178,10 @@ pub(in crate::store) async fn rows(
         if filter.group_by.is_some() {
             found.group_users = distinct_users(connection, account, filter).await?;
         }
-    } else if let Some(cover) = sketches::cover(connection, account, filter.window).await? {
+        return Ok(found);
+    }
+    let buckets = ByBucket::read(connection, account, filter.window).await?;
+    if let Some(cover) = sketches::cover(connection, account, filter.window, &buckets).await? {
         let (users, approximation) = sketches::users(connection, account, (&whole, None), &cover).await?;
         found.users = Some(users.first().map_or(0, |(_, users)| *users));
         found.approximation = Some(approximation);

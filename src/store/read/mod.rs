@@ -1,7 +1,9 @@
 //! Reading one account. Invariant: a transaction here names its account before its first query, is read-only and sees one
 //! instant, so numbers of one answer agree with each other and with its `data_as_of`.
 
+mod buckets;
 pub(super) mod events;
+mod few;
 pub(super) mod freshness;
 pub(super) mod metrics;
 pub(super) mod minutes;
@@ -40,11 +42,12 @@ fn opening(account: &AccountId, limit: Duration) -> String {
 }
 
 /// The statements of readers by name, so that tests can ask Postgres what they cost.
-pub(super) fn statements() -> [(&'static str, &'static str); 8] {
+pub(super) fn statements() -> [(&'static str, &'static str); 9] {
     [
         ("event", events::ONE),
         ("page", events::PAGE),
         ("latest", events::LATEST),
+        ("few", few::FEW),
         ("buckets", summary::BUCKETS),
         ("edges", summary::EDGES),
         ("active", summary::ACTIVE),

@@ -8,6 +8,7 @@ use futures_util::TryStreamExt;
 use sqlx::postgres::PgConnection;
 use sqlx::{Error, Row};
 
+use super::buckets::ByBucket;
 use super::metrics::{GroupBy, MetricsFilter};
 use super::summary::cuts;
 use super::tops::Build;
@@ -16,7 +17,7 @@ use crate::domain::window::{BUCKET_SECONDS, Window};
 use crate::store::sketch::AllUsers;
 
 /// Most events outside of sketches that one answer looks at.
-const MAX_LOOSE: i64 = 1_000_000;
+const MAX_LOOSE: u64 = 1_000_000;
 
 /// Most sketches one answer merges.
 const MAX_SKETCHES: i64 = 20_000;
@@ -30,22 +31,13 @@ pub struct Approximation {
     pub unseen_events: u64,
 }
 
-/// Sketched buckets with the events their sketches have seen, when they were built, and the events they hold now.
-const COVERED: &str = "
-    SELECT bucket, sketches.events, built_at, COALESCE(counted.events, 0)
+/// Sketched buckets with the events their sketches have seen and when they were built.
+const SKETCHED: &str = "
+    SELECT bucket, events, built_at
       FROM sketches
-      LEFT JOIN (SELECT bucket, sum(events)::bigint AS events
-                   FROM event_counts
-                  WHERE account_id = $1 AND bucket >= $2 AND bucket < $3
-                  GROUP BY bucket) AS counted USING (bucket)
      WHERE account_id = $1 AND bucket >= $2 AND bucket < $3 AND event_name = '' AND channel = ''
      ORDER BY bucket
      LIMIT $4";
-
-const LOOSE_EVENTS: &str = "
-    SELECT COALESCE(sum(events), 0)::bigint
-      FROM UNNEST($2::timestamptz[], $3::timestamptz[]) AS part (start, until)
-      JOIN event_counts ON account_id = $1 AND bucket >= date_bin('15 minutes', start, 'epoch') AND bucket < until";
 
 // The comparison of the time zone with nothing gives its parameter a type where no key uses it.
 macro_rules! sketched {
@@ -110,38 +102,39 @@ pub(super) struct Cover {
     pub(super) unseen: u64,
 }
 
-/// Parts a window into sketched buckets and loose events; `None` when there are too many of either.
+/// Parts a window into sketched buckets and loose events, given what its buckets hold; `None` when there are too many of either.
 pub(super) async fn cover(
     connection: &mut PgConnection,
     account: &AccountId,
     window: Window,
+    buckets: &ByBucket,
 ) -> Result<Option<Cover>, Error> {
     let [start, first, end, until] = cuts(window);
-    let rows = sqlx::query(COVERED)
+    let rows = sqlx::query(SKETCHED)
         .bind(account.as_str())
         .bind(first)
         .bind(end)
         .bind(MAX_SKETCHES)
-        .fetch_all(&mut *connection)
+        .fetch_all(connection)
         .await?;
     let mut cover = Cover { first, end, starts: Vec::new(), untils: Vec::new(), builds: Vec::new(), unseen: 0 };
     let mut at = start;
     for row in &rows {
         let bucket: DateTime<Utc> = row.try_get(0)?;
         let build = Build { bucket: bucket.timestamp(), events: row.try_get(1)?, built_at: row.try_get(2)? };
-        cover.unseen += row.try_get::<i64, _>(3)?.abs_diff(build.events);
+        cover.unseen += buckets.of(build.bucket).abs_diff(build.events.unsigned_abs());
         cover.builds.push(build);
         cover.part(at, bucket);
         at = bucket + chrono::TimeDelta::seconds(BUCKET_SECONDS);
     }
     cover.part(at, until);
-    let row = sqlx::query(LOOSE_EVENTS)
-        .bind(account.as_str())
-        .bind(&cover.starts)
-        .bind(&cover.untils)
-        .fetch_one(connection)
-        .await?;
-    let small = row.try_get::<i64, _>(0)? <= MAX_LOOSE && (rows.len() as i64) < MAX_SKETCHES;
+    let loose: u64 = cover
+        .starts
+        .iter()
+        .zip(&cover.untils)
+        .map(|(start, until)| buckets.touched(start.timestamp(), until.timestamp()))
+        .sum();
+    let small = loose <= MAX_LOOSE && (rows.len() as i64) < MAX_SKETCHES;
     Ok(small.then_some(cover))
 }
 

@@ -1,18 +1,20 @@
 //! Counts and top users of a window. A window with many events is widened to whole buckets first: its two ends would cost more
-//! than all the rest, and the answer says what it is about. Invariant: whole buckets come from `event_counts` and the two edges from `events`, in one
+//! than all the rest, and the answer says what it is about; one with few is counted event by event. Invariant: whole buckets come from `event_counts` and the two edges from `events`, in one
 //! snapshot, so the sum is the number of events in the window, exactly.
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
 
+use super::buckets::ByBucket;
+use super::few;
 use super::sketches::{self, Approximation};
 use super::tops::Tops;
 use crate::domain::id::AccountId;
 use crate::domain::window::Window;
 
 /// Most event names of one answer; the total counts them all.
-const MAX_NAMES: i64 = 1_000;
+pub(super) const MAX_NAMES: usize = 1_000;
 
 /// Events of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,17 @@ pub struct UserCount {
     pub events: u64,
 }
 
+/// How an answer is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Users it names.
+    pub top: u16,
+    /// Most events of a window that is summed up by one look at them.
+    pub few: u64,
+    /// Most events of a window whose users are counted; above, they are estimated.
+    pub exact: u64,
+}
+
 /// What a summary is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SummaryRows {
@@ -47,17 +60,18 @@ pub struct SummaryRows {
     pub approximation: Option<Approximation>,
 }
 
-/// Events by name in the buckets that touch the window, and all of them. That is the answer for whole buckets, and says of any
+/// Events by name in the buckets that touch the window, and by bucket. That is the answer for whole buckets, and says of any
 /// other window whether its users and its two ends can be counted.
 pub(super) const BUCKETS: &str = "
-    SELECT event_name, sum(events)::bigint AS events, (sum(sum(events)) OVER ())::bigint AS total
-      FROM event_counts
-     WHERE account_id = $1 AND bucket >= $2 AND bucket < $3
-     GROUP BY event_name
-     ORDER BY 2 DESC, 1
-     LIMIT $4";
+    WITH part AS (SELECT event_name, bucket, sum(events)::bigint AS events
+                    FROM event_counts
+                   WHERE account_id = $1 AND bucket >= $2 AND bucket < $3
+                   GROUP BY GROUPING SETS ((event_name), (bucket)))
+    (SELECT event_name, events, NULL::timestamptz AS bucket FROM part WHERE bucket IS NULL ORDER BY 2 DESC, 1 LIMIT $4)
+     UNION ALL
+     SELECT NULL, events, bucket FROM part WHERE bucket IS NOT NULL";
 
-/// The same of a window that begins or ends inside a bucket: events ($2 to $3), whole buckets ($3 to $4), events ($4 to $5).
+/// By name in a window that begins or ends inside a bucket, and all of them: events ($2 to $3), whole buckets ($3 to $4), events ($4 to $5).
 pub(super) const EDGES: &str = "
     SELECT event_name, sum(events)::bigint AS events, (sum(sum(events)) OVER ())::bigint AS total
       FROM (SELECT event_name, events
@@ -91,20 +105,19 @@ pub(in crate::store) async fn rows(
     tops: &Tops,
     account: &AccountId,
     window: Window,
-    (top, exact): (u16, u64),
+    bounds: Bounds,
 ) -> Result<SummaryRows, Error> {
-    let (touched, touched_end) = window.touched_buckets();
-    let in_buckets = sqlx::query(BUCKETS)
-        .bind(account.as_str())
-        .bind(super::second(touched))
-        .bind(super::second(touched_end))
-        .bind(MAX_NAMES)
-        .fetch_all(&mut *connection)
-        .await?;
-    let (total_events, counts) = names(&in_buckets)?;
+    if bounds.few > 0 && !tops.has_many(account) {
+        if let Some(found) = few::rows(connection, account, window, bounds).await? {
+            return Ok(found);
+        }
+        tops.saw_many(account);
+    }
+    let (counts, buckets) = in_buckets(connection, account, window).await?;
+    let total_events = buckets.total();
     let found = SummaryRows { window, total_events, counts, top_users: None, approximation: None };
-    if total_events > exact {
-        return estimated(connection, tops, account, found, top).await;
+    if total_events > bounds.exact {
+        return estimated(connection, tops, account, (found, &buckets), bounds.top).await;
     }
     let [start, first, last, end] = cuts(window);
     let (total_events, counts) = if start == first && last == end {
@@ -116,7 +129,7 @@ pub(in crate::store) async fn rows(
             .bind(first)
             .bind(last)
             .bind(end)
-            .bind(MAX_NAMES)
+            .bind(MAX_NAMES as i64)
             .fetch_all(&mut *connection)
             .await?;
         names(&with_edges)?
@@ -125,12 +138,36 @@ pub(in crate::store) async fn rows(
         .bind(account.as_str())
         .bind(start)
         .bind(end)
-        .bind(i64::from(top))
+        .bind(i64::from(bounds.top))
         .fetch_all(connection)
         .await?;
     let user = |row: &PgRow| Ok(UserCount { user_id: row.try_get(0)?, events: number(row, 1)? });
     let top_users = active.iter().map(user).collect::<Result<_, Error>>()?;
     Ok(SummaryRows { window, total_events, counts, top_users: Some(top_users), approximation: None })
+}
+
+/// What [`BUCKETS`] says: events by name, and by bucket.
+async fn in_buckets(
+    connection: &mut PgConnection,
+    account: &AccountId,
+    window: Window,
+) -> Result<(Vec<EventCount>, ByBucket), Error> {
+    let (first, end) = window.touched_buckets();
+    let rows = sqlx::query(BUCKETS)
+        .bind(account.as_str())
+        .bind(super::second(first))
+        .bind(super::second(end))
+        .bind(MAX_NAMES as i64)
+        .fetch_all(connection)
+        .await?;
+    let (mut counts, mut buckets) = (Vec::new(), ByBucket::default());
+    for row in &rows {
+        match row.try_get::<Option<DateTime<Utc>>, _>(2)? {
+            Some(bucket) => buckets.add(bucket, row, 1)?,
+            None => counts.push(EventCount { event_name: row.try_get(0)?, events: number(row, 1)? }),
+        }
+    }
+    Ok((counts, buckets))
 }
 
 /// All events, and those of each name.
@@ -145,11 +182,11 @@ async fn estimated(
     connection: &mut PgConnection,
     tops: &Tops,
     account: &AccountId,
-    counted: SummaryRows,
+    (counted, buckets): (SummaryRows, &ByBucket),
     top: u16,
 ) -> Result<SummaryRows, Error> {
     let window = counted.window.widened();
-    let (top_users, approximation) = match sketches::cover(connection, account, window).await? {
+    let (top_users, approximation) = match sketches::cover(connection, account, window, buckets).await? {
         Some(cover) => {
             let (users, approximation) = tops.of(connection, account, &cover, top).await?;
             (Some(users), Some(approximation))

@@ -3,6 +3,7 @@
 //! database, in the snapshot of the answer, holds the very builds it was merged from.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
@@ -59,14 +60,33 @@ struct Merged {
     top: Top,
 }
 
-/// Sketches merged before. Cheap to clone; bounded by [`MAX_BYTES`].
+/// Accounts whose number of events is remembered, and for how long.
+const MANY: (u64, Duration) = (10_000, Duration::from_secs(600));
+
+/// What this process remembers of large accounts. Cheap to clone; bounded by [`MAX_BYTES`] and [`MANY`].
 #[derive(Clone)]
-pub(in crate::store) struct Tops(Cache<(AccountId, Span), Arc<Merged>>);
+pub(in crate::store) struct Tops {
+    /// Sketches merged before.
+    merged: Cache<(AccountId, Span), Arc<Merged>>,
+    /// Accounts that had many events in a window.
+    many: Cache<AccountId, ()>,
+}
 
 impl Tops {
     pub(in crate::store) fn new() -> Self {
         let weigh = |_: &(AccountId, Span), merged: &Arc<Merged>| merged.weight();
-        Self(Cache::builder().max_capacity(MAX_BYTES).weigher(weigh).build())
+        let merged = Cache::builder().max_capacity(MAX_BYTES).weigher(weigh).build();
+        let (accounts, kept_for) = MANY;
+        Self { merged, many: Cache::builder().max_capacity(accounts).time_to_live(kept_for).build() }
+    }
+
+    /// Whether a window of that account held many events lately: then a look at the events themselves says nothing.
+    pub(super) fn has_many(&self, account: &AccountId) -> bool {
+        self.many.contains_key(account)
+    }
+
+    pub(super) fn saw_many(&self, account: &AccountId) {
+        self.many.insert(account.clone(), ());
     }
 
     /// The `most` most active users of the parts of a window.
@@ -80,7 +100,7 @@ impl Tops {
         let mut top = Top::new().map_err(unreadable)?;
         let mut missing = Vec::new();
         for (span, builds) in spans(&cover.builds, cover.whole()) {
-            match self.0.get(&(account.clone(), span)) {
+            match self.merged.get(&(account.clone(), span)) {
                 Some(held) if held.builds == builds => add(&mut top, &held.top).await,
                 _ => missing.push((span, builds)),
             }
@@ -88,7 +108,7 @@ impl Tops {
         for (span, merged) in read(connection, account, missing).await? {
             let merged = Arc::new(merged);
             add(&mut top, &merged.top).await;
-            self.0.insert((account.clone(), span), merged);
+            self.merged.insert((account.clone(), span), merged);
         }
         let (starts, untils) = cover.loose();
         let mut rows = sqlx::query(LOOSE_ACTIVE).bind(account.as_str()).bind(starts).bind(untils).fetch(connection);

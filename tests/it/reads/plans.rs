@@ -49,6 +49,7 @@ async fn every_question_reads_one_partition_by_its_index() {
         ("page", page.to_owned(), 200),
         ("latest", "'whale', '{n1}', '{f}', '{x,n}', '{f,t}', false, 50".to_owned(), 200),
         ("event", "'whale', 'e2'".to_owned(), 1),
+        ("few", "'whale', to_timestamp(1700000000), to_timestamp(1700086400), 2001".to_owned(), 2_001),
         ("buckets", "'whale', to_timestamp(1699999200), to_timestamp(1700087400), 1000".to_owned(), 3_000),
         ("edges", format!("'whale', {day}, 1000"), 3_000),
         ("active", "'whale', to_timestamp(1700050000), to_timestamp(1700053600), 10".to_owned(), 3_000),

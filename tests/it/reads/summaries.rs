@@ -28,7 +28,7 @@ async fn five_hundred_misses_of_one_key_are_one_query() {
     // The connection of the API is open before the statistics are read.
     stores.api.probe().await.expect("store");
     let scans = "SELECT COALESCE(sum(seq_scan + COALESCE(idx_scan, 0)), 0)::bigint
-                   FROM pg_stat_user_tables WHERE relname ~ '^event_counts_'";
+                   FROM pg_stat_user_tables WHERE relname ~ '^events_'";
     let owner = account("acme");
     let before = stores.number(scans).await;
     // Of another key, by one reader: what one query costs.

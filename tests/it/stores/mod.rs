@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use weir::cache::Cache;
-use weir::config::{Config, Secret};
+use weir::config::{Config, QueryConfig, Secret};
 use weir::domain::event::{Channel, Event};
 use weir::domain::id::{AccountId, EventId};
 use weir::domain::partitioner::Topics;
@@ -95,8 +95,17 @@ impl Stores {
 
     /// Questions to another store.
     pub fn queries_on(&self, store: ApiStore) -> Queries {
+        self.queries_as(store, &self.config.query)
+    }
+
+    /// Questions that are answered another way.
+    pub fn queries_with(&self, config: &QueryConfig) -> Queries {
+        self.queries_as(self.api.clone(), config)
+    }
+
+    fn queries_as(&self, store: ApiStore, config: &QueryConfig) -> Queries {
         let cache = Cache::open(&self.config.redis).expect("cache");
-        Queries::new((store, cache), self.sealer.clone(), Routes::new("events"), &self.config.query)
+        Queries::new((store, cache), self.sealer.clone(), Routes::new("events"), config)
     }
 
     /// Writes a batch that says nothing of progress.
