@@ -13,6 +13,9 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::domain::time::Timestamp;
 
+/// Bytes of a usual line.
+const USUAL: usize = 448;
+
 /// `{"timestamp", "level", "target", fields of the event…}`.
 pub(super) struct JsonLines;
 
@@ -21,42 +24,44 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        line.write_str("{\"timestamp\":\"")?;
-        write!(line, "{}", Timestamp::now())?;
-        line.write_str("\",\"level\":\"")?;
-        line.write_str(event.metadata().level().as_str())?;
-        line.write_str("\",\"target\":")?;
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        // The writer is a trait object: one call of it, not one for each piece.
+        let mut line = String::with_capacity(USUAL);
+        write!(line, "{{\"timestamp\":\"{}", Timestamp::now())?;
+        line.push_str("\",\"level\":\"");
+        line.push_str(event.metadata().level().as_str());
+        line.push_str("\",\"target\":");
         text(&mut line, event.metadata().target())?;
         let mut members = Members { line: &mut line, result: Ok(()) };
         event.record(&mut members);
         members.result?;
-        line.write_str("}\n")
+        line.push_str("}\n");
+        writer.write_str(&line)
     }
 }
 
 /// Writes each field as a member.
-struct Members<'a, 'w> {
-    line: &'a mut Writer<'w>,
+struct Members<'a> {
+    line: &'a mut String,
     result: fmt::Result,
 }
 
-impl Members<'_, '_> {
-    fn member(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+impl Members<'_> {
+    fn member(&mut self, field: &Field, value: impl FnOnce(&mut String) -> fmt::Result) {
         if self.result.is_ok() {
             self.result = member(self.line, field.name(), value);
         }
     }
 }
 
-fn member(line: &mut Writer<'_>, name: &str, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) -> fmt::Result {
-    line.write_char(',')?;
+fn member(line: &mut String, name: &str, value: impl FnOnce(&mut String) -> fmt::Result) -> fmt::Result {
+    line.push(',');
     text(line, name)?;
-    line.write_char(':')?;
+    line.push(':');
     value(line)
 }
 
-impl Visit for Members<'_, '_> {
+impl Visit for Members<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.member(field, |line| text(line, value));
     }
@@ -80,25 +85,29 @@ impl Visit for Members<'_, '_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.member(field, |line| {
-            line.write_char('"')?;
+            line.push('"');
             write!(Escaped(line), "{value:?}")?;
-            line.write_char('"')
+            line.push('"');
+            Ok(())
         });
     }
 }
 
-fn text(line: &mut Writer<'_>, value: &str) -> fmt::Result {
-    line.write_char('"')?;
+fn text(line: &mut String, value: &str) -> fmt::Result {
+    line.push('"');
     Escaped(line).write_str(value)?;
-    line.write_char('"')
+    line.push('"');
+    Ok(())
 }
 
 /// Writes the inside of a JSON text.
-struct Escaped<'a, 'w>(&'a mut Writer<'w>);
+struct Escaped<'a>(&'a mut String);
 
-impl fmt::Write for Escaped<'_, '_> {
+impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+        // Without an early end the look at a text is one of vectors.
+        let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+        if text.bytes().fold(true, |all, byte| all & plain(byte)) {
             return self.0.write_str(text);
         }
         let mut rest = text;
