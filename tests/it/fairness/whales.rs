@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use weir::domain::time::Timestamp;
+
 use super::scene::{DOORS, Scene};
 use crate::harness::{short_token, token};
 
@@ -150,11 +152,13 @@ async fn a_whale_of_reads() {
     scene.expect_refusals();
     let written = scene.client(0, "whale").post("/v1/events/batch", &batch(200, 10)).await;
     scene.file(written);
+    let now = Timestamp::now().unix_seconds();
     scene
-        .play(12, async |one, turn| {
+        // Twice as many at a time as may wait at an instance, one running.
+        .play(2 * DOORS * 10, async |one, turn| {
             // Each asks for a range of its own, so that no cache answers.
-            let from = 1_000_000_000 + one * 10_000 + turn;
-            let path = format!("/v1/accounts/whale/summary?from={from}&to={}", from + 3_600);
+            let from = now - 86_400 - one as i64 * 10_000 - turn as i64;
+            let path = format!("/v1/accounts/whale/summary?from={from}&to={}", now + 3_600);
             scene.file(scene.client(one + turn, "whale").get(&path).await);
         })
         .await;
