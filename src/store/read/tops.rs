@@ -22,7 +22,7 @@ use crate::store::sketch::Top;
 const MAX_BYTES: u64 = 64 << 20;
 
 /// Lengths that are merged as one, in UTC; the longest that fits the window is taken.
-const LENGTHS: [i64; 2] = [86_400, 3_600];
+const LENGTHS: [i64; 3] = [86_400, 14_400, 3_600];
 
 const TOPS: &str = "
     SELECT bucket, sketch FROM sketches
@@ -211,6 +211,7 @@ mod tests {
     #[test]
     fn buckets_without_a_sketch_leave_gaps_and_no_empty_span() {
         assert_eq!(parts(0, DAY, 8), [(0, DAY, 12)]);
-        assert_eq!(parts(0, 14_400, 8), [(0, 3_600, 1), (7_200, 3_600, 1)]);
+        assert_eq!(parts(0, 13_500, 8), [(0, 3_600, 1), (7_200, 3_600, 1)]);
+        assert_eq!(parts(0, 14_400, 8), [(0, 14_400, 2)]);
     }
 }

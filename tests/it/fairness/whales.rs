@@ -5,7 +5,6 @@ use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
 use weir::domain::time::Timestamp;
 
 use super::scene::{DOORS, Scene};
