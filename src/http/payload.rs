@@ -148,7 +148,7 @@ impl<S: Shape> Raw<S> {
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         let piece = self.inflow.next().await?;
         let pass = Arc::clone(self.context.pass()?);
-        await_room(&pass, self.inflow.taken().min(CHUNK_ROOM)).await?;
+        await_room(&pass, self.inflow.taken().max(self.inflow.expected()).min(CHUNK_ROOM)).await?;
         match (&piece, &mut self.digest) {
             (None, _) => self.ended = true,
             (Some(piece), Some(digest)) => digest.update(piece),

@@ -1,6 +1,7 @@
 //! A request that was let in. Invariant: its place is given back when it ends, however it ends.
 
 use std::fmt;
+use std::pin::pin;
 use std::ptr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -24,6 +25,9 @@ use super::{Shared, inflight, metrics};
 /// How long a request whose body was not read waits for room. A client that is told to come again sends its body in vain: at three times
 /// what two cores can do, 2,000 connections wait for three seconds each when all wait, and half of their work is lost when none does.
 const ROOM_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Time between looks of one who waits: room that was freed for one who needed more than that is found by whom it is enough for.
+const ROOM_LOOK: Duration = Duration::from_millis(500);
 
 /// See the module.
 pub struct Pass {
@@ -113,27 +117,42 @@ impl Pass {
     }
 
     /// The same for who has not been read yet: for [`ROOM_PATIENCE`] it waits its turn where the account, or all, have too much in flight.
-    /// Who finds room at once does not queue behind those who wait, so the last tenth is still there for whoever comes new.
+    /// Who finds room at once does not queue behind those who wait, so the last tenth is still there for whoever comes new; who holds
+    /// some does not wait for more, or those who do would wait for each other.
     ///
     /// # Errors
     /// As [`Pass::make_room`].
     pub async fn await_room(&self, bytes: usize) -> Result<(), Full> {
         let until = Instant::now() + ROOM_PATIENCE;
-        let mut woken_by: Option<&Notify> = None;
+        let held = self.body.lock().is_any();
+        let mut left: Option<&Notify> = None;
         loop {
             let found = self.grow(bytes);
             let freed = found.err().map(|full| self.shared.pools.freed(Resource::Body, &self.account.slots, &full));
-            if let Some(turn) = woken_by.take_if(|turn| !freed.is_some_and(|freed| ptr::eq(*turn, freed))) {
+            if let Some(turn) = left.take_if(|turn| !freed.is_some_and(|freed| ptr::eq(*turn, freed))) {
                 // Who leaves a queue lets the next one look: there may be room for it too.
                 turn.notify_one();
             }
-            let (Err(full), Some(freed)) = (found, freed) else { return Ok(()) };
-            // What is freed between the look and the wait is kept for the wait.
-            if timeout_at(until, freed.notified()).await.is_err() {
-                inflight::file(Resource::Body, &full);
-                return Err(full);
+            let (Err(_), Some(freed)) = (found, freed) else { return Ok(()) };
+            if held || !self.is_next(freed, bytes, until).await {
+                return self.make_room(bytes);
             }
-            woken_by = Some(freed);
+            left = Some(freed);
+        }
+    }
+
+    /// Waits until it is this one's turn in a queue, or there is room before; whether it was its turn.
+    async fn is_next(&self, freed: &Notify, bytes: usize, until: Instant) -> bool {
+        // What is freed between the look and the wait is kept for the wait.
+        let mut turn = pin!(freed.notified());
+        loop {
+            let look = until.min(Instant::now() + ROOM_LOOK);
+            if timeout_at(look, turn.as_mut()).await.is_ok() {
+                return true;
+            }
+            if look == until || self.grow(bytes).is_ok() {
+                return false;
+            }
         }
     }
 
@@ -181,6 +200,8 @@ impl Pass {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
     use futures_util::poll;
     use tokio_util::sync::CancellationToken;
     use tokio_util::task::TaskTracker;
@@ -226,30 +247,59 @@ mod tests {
     #[tokio::test]
     async fn who_leaves_one_queue_for_another_lets_the_next_one_look() {
         let limiter = limiter(512);
-        // The whales take all that is not the last tenth, each what it may have.
-        let (first, other) = (pass(&limiter, "whale"), pass(&limiter, "other"));
+        let (first, other, third) = (pass(&limiter, "whale"), pass(&limiter, "other"), pass(&limiter, "third"));
         first.make_room(usize::MAX).expect("all an account may have");
-        other.make_room(400 * 1_024 / 4).expect("nearly the rest");
-        let (second, late) = (pass(&limiter, "whale"), pass(&limiter, "late"));
-        let (mut second_waits, mut late_waits) =
-            (Box::pin(second.await_room(1_000)), Box::pin(late.await_room(60 * 1_024)));
-        assert!(poll!(&mut second_waits).is_pending() && poll!(&mut late_waits).is_pending());
-        drop(other);
-        late_waits.await.expect("what another account held");
-        assert!(poll!(&mut second_waits).is_pending(), "its own account is still full");
+        other.make_room(100 * 1_024).expect("400 KiB");
+        let (large, small) = (pass(&limiter, "whale"), pass(&limiter, "whale"));
+        let (mut large_waits, mut small_waits) =
+            (Box::pin(large.await_room(100 * 1_024)), Box::pin(small.await_room(1_000)));
+        assert!(poll!(&mut large_waits).is_pending() && poll!(&mut small_waits).is_pending());
         drop(first);
-        second_waits.await.expect("room");
+        third.make_room(125 * 1_024).expect("500 KiB: nearly the rest");
+        assert!(poll!(&mut large_waits).is_pending(), "its account has room, and all together have not");
+        assert_eq!(poll!(&mut small_waits), Poll::Ready(Ok(())));
+        drop(other);
+        large_waits.await.expect("room");
     }
 
     #[tokio::test]
+    async fn room_that_is_too_little_for_the_first_who_waits_is_found_by_the_next() {
+        let limiter = limiter(512);
+        let (first, second) = (pass(&limiter, "whale"), pass(&limiter, "whale"));
+        first.make_room(100 * 1_024).expect("400 KiB");
+        second.make_room(28 * 1_024).expect("112 KiB");
+        let (large, small) = (pass(&limiter, "whale"), pass(&limiter, "whale"));
+        let (mut large_waits, mut small_waits) =
+            (Box::pin(large.await_room(100 * 1_024)), Box::pin(small.await_room(1_000)));
+        assert!(poll!(&mut large_waits).is_pending() && poll!(&mut small_waits).is_pending());
+        drop(second);
+        assert!(poll!(&mut large_waits).is_pending());
+        small_waits.await.expect("room");
+        drop(first);
+        large_waits.await.expect("room");
+    }
+
+    #[tokio::test]
+    async fn who_holds_room_does_not_wait_for_more() {
+        let limiter = limiter(512);
+        let (first, second) = (pass(&limiter, "whale"), pass(&limiter, "whale"));
+        first.make_room(64 * 1_024).expect("256 KiB");
+        second.make_room(64 * 1_024).expect("256 KiB");
+        assert_eq!(poll!(Box::pin(first.await_room(65 * 1_024))), Poll::Ready(Err(FULL)));
+    }
+
+    /// An account that holds the 512 KiB it may.
+    const FULL: Full = Full::Own { used: 512 * 1_024, cap: 512 * 1_024 };
+
+    #[tokio::test]
     async fn who_waits_in_vain_is_refused() {
-        let cap = 512 * 1_024;
-        for (own_kib, full) in [(ANY, Full::All), (512, Full::Own { used: cap, cap })] {
+        let refused = async |own_kib, full| {
             let limiter = limiter(own_kib);
             let first = pass(&limiter, "whale");
             first.make_room(usize::MAX).expect("all an account may have");
             assert_eq!(pass(&limiter, "whale").await_room(1_000).await, Err(full));
             drop(first);
-        }
+        };
+        tokio::join!(refused(ANY, Full::All), refused(512, FULL));
     }
 }

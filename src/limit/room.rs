@@ -19,6 +19,11 @@ pub(super) struct Room {
 }
 
 impl Room {
+    /// Whether it holds anything.
+    pub(super) fn is_any(&self) -> bool {
+        self.bytes > 0
+    }
+
     /// Makes the room at least `bytes` of a body large. An account may hold `most`, and `take` takes some of that.
     ///
     /// # Errors

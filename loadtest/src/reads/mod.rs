@@ -45,8 +45,10 @@ pub struct Figures {
     pub large_cached_summary: Asked,
     /// Events by primary key.
     pub one_event: Asked,
-    /// Summaries of a small account, each of another window.
+    /// Summaries of a small account, each another question: few events, so by one look at them.
     pub rollup_summary: Asked,
+    /// The same of an account of 10,000 events, from counts.
+    pub middle_summary: Asked,
     /// The large account's summary of whole buckets, computed each time.
     pub large_summary: Asked,
     /// The same with both ends in the middle of a bucket.
@@ -103,7 +105,8 @@ pub fn measure(stack: &Stack, size: Size, lengths: Lengths) -> anyhow::Result<Fi
     // Whole buckets; another number of users is another answer.
     let large = move |n: u64| summary(WHALE, window(from, to - 1 - 900 * (n as i64 / 100 % 8), 1 + n % 100));
     let odd = move |n: u64| summary(WHALE, window(from + 1 + n as i64 % 400, to - 400 + n as i64 / 400 % 400, 10));
-    let rollup = move |n: u64| summary(seed::SMALL, window(from, to - 1 - 900 * (n as i64 / 100 % 80), 1 + n % 100));
+    let day =
+        move |account: &str, n: u64| summary(account, window(from, to - 1 - 900 * (n as i64 / 100 % 80), 1 + n % 100));
     let closed = |name: &str, account: &str, connections, path: &(dyn Fn(u64) -> String + Sync)| {
         let asked = ask(stack, account, connections, lengths.closed, path)?;
         say(format_args!(
@@ -123,9 +126,10 @@ pub fn measure(stack: &Stack, size: Size, lengths: Lengths) -> anyhow::Result<Fi
     let (one_event, rollup_summary, rollup_to_one_event) = turns(
         lengths.rounds,
         || closed("one event", seed::SMALL, 4, &|n| format!("/v1/events/small-{}", n % seed::SMALL_EVENTS)),
-        || closed("rollup summary", seed::SMALL, 4, &rollup),
+        || closed("rollup summary", seed::SMALL, 4, &|n| day(seed::SMALL, n)),
         by_rate,
     )?;
+    let middle_summary = closed("middle, from counts", seed::MIDDLE, 4, &|n| day(seed::MIDDLE, n))?;
     let large_summary = closed("large, whole buckets", WHALE, 1, &large)?;
     let large_odd_summary = closed("large, odd ends", WHALE, 1, &odd)?;
 
@@ -151,6 +155,7 @@ pub fn measure(stack: &Stack, size: Size, lengths: Lengths) -> anyhow::Result<Fi
         large_cached_summary,
         one_event,
         rollup_summary,
+        middle_summary,
         large_summary,
         large_odd_summary,
         writes_alone,

@@ -18,8 +18,14 @@ use crate::stack::Stack;
 /// An account of a usual size beside it.
 pub const SMALL: &str = "small";
 
-/// Its events.
+/// Its events: few, so one look at them makes its summary.
 pub const SMALL_EVENTS: u64 = 1_000;
+
+/// An account whose summary is made from its counts, and its users counted.
+pub const MIDDLE: &str = "middle";
+
+/// Its events.
+const MIDDLE_EVENTS: u64 = 10_000;
 
 /// Rows of one piece of a copy.
 const PIECE: u64 = 20_000;
@@ -51,7 +57,7 @@ impl Size {
     }
 }
 
-/// Puts both accounts into the store.
+/// Puts the accounts into the store.
 ///
 /// # Errors
 /// What Postgres says.
@@ -59,6 +65,7 @@ pub async fn seed(stack: &Stack, size: Size) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(&stack.admin_url()).await?;
     copy(&mut connection, super::WHALE, size).await?;
     copy(&mut connection, SMALL, Size { events: SMALL_EVENTS, users: 100, ..size }).await?;
+    copy(&mut connection, MIDDLE, Size { events: MIDDLE_EVENTS, users: 1_000, ..size }).await?;
     let counts = "INSERT INTO event_counts (account_id, bucket, event_name, channel, events, value_count, value_sum)
                   SELECT account_id, date_bin('15 minutes', occurred_at, 'epoch'), event_name, channel,
                          count(*), count(value), COALESCE(sum(value), 0)

@@ -1,6 +1,7 @@
 //! Counts and top users of a window. A window with many events is widened to whole buckets first: its two ends would cost more
-//! than all the rest, and the answer says what it is about; one with few is counted event by event. Invariant: whole buckets come from `event_counts` and the two edges from `events`, in one
-//! snapshot, so the sum is the number of events in the window, exactly.
+//! than all the rest, and the answer says what it is about; one with few is counted event by event ([`few`]). Invariant: of any other,
+//! whole buckets come from `event_counts` and the two edges from `events`, in one snapshot, so the sum is the number of events in the
+//! window, exactly.
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgConnection, PgRow};
@@ -107,7 +108,9 @@ pub(in crate::store) async fn rows(
     window: Window,
     bounds: Bounds,
 ) -> Result<SummaryRows, Error> {
-    if bounds.few > 0 && !tops.has_many(account) {
+    // A window that ends inside a bucket is always looked at: its buckets may hold many more than it does, and widening it, or not, must
+    // not depend on what this process remembers.
+    if bounds.few > 0 && (window.widened() != window || !tops.has_many(account)) {
         if let Some(found) = few::rows(connection, account, window, bounds).await? {
             return Ok(found);
         }

@@ -114,3 +114,24 @@ async fn ever_new_windows_do_not_fill_redis() {
     assert!((50..=64).contains(&held), "{held}");
     stores.finish().await;
 }
+
+#[tokio::test]
+async fn the_same_question_has_one_answer_whatever_was_asked_before() {
+    let stores = Stores::on(&engines().postgres, |config| config.query.exact_events = 1_000).await;
+    let events: Vec<_> = (0..1_500)
+        .map(|n| weir::domain::event::Event { timestamp: at(NOW + n / 2), ..event("acme", &format!("e-{n}")) })
+        .collect();
+    stores.write(&events).await;
+    let (owner, queries) = (account("acme"), stores.queries());
+    let ask = async |from, to| {
+        let window = Window::new(at(from), at(to), 86_400).expect("window");
+        let summary = queries.summary(&owner, (window, 10), Database::Primary, at(NOW)).await.expect("summary");
+        (summary.window, summary.total_events, summary.counts, summary.top_users)
+    };
+    // Ten seconds of a bucket that holds more than can be counted one by one.
+    let part = ask(NOW + 10, NOW + 19).await;
+    assert_eq!(part.1, 20);
+    assert_eq!(ask(NOW, NOW + 899).await.1, 1_500);
+    assert_eq!(ask(NOW + 10, NOW + 19).await, part);
+    stores.finish().await;
+}
