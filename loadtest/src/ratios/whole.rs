@@ -167,7 +167,7 @@ fn drained(stack: &Stack, lengths: Lengths, flow: f64) -> anyhow::Result<[f64; 2
     Ok([(stored - first) as f64 / seconds, (accepted - arrived) as f64 / seconds])
 }
 
-/// Scans of the counts that many simultaneous misses of one key cost, by those of a lone miss of another.
+/// Scans of events that many simultaneous misses of one key cost, by those of a lone miss of another.
 fn queries(stack: &Stack) -> anyhow::Result<f64> {
     let account = format!("asked-{}", crate::scratch::unique());
     let until = Timestamp::now().unix_seconds();
@@ -204,11 +204,11 @@ async fn ask_at_once(stack: &Stack, account: &str, path: &str, askers: usize) ->
     Ok(())
 }
 
-/// Scans of the counts so far, once Postgres has been told of all: it hears of them up to a second late.
+/// Scans of events so far, once Postgres has been told of all: it hears of them up to a second late.
 fn settled_scans(stack: &Stack) -> anyhow::Result<u64> {
     let count = || {
         let sum = "SELECT coalesce(sum(seq_scan + coalesce(idx_scan, 0)), 0) FROM pg_stat_user_tables \
-                   WHERE relname LIKE 'event_counts%'";
+                   WHERE relname ~ '^events_'";
         let text = stack.sql(sum)?;
         text.trim().parse::<u64>().with_context(|| format!("the number of scans: {text:?}"))
     };
@@ -220,5 +220,5 @@ fn settled_scans(stack: &Stack) -> anyhow::Result<u64> {
         }
         (last.1.elapsed() > Duration::from_secs(3)).then_some(now)
     });
-    settled.context("something else reads the counts without end")
+    settled.context("something else reads events without end")
 }
