@@ -127,13 +127,13 @@ impl Pass {
         let held = self.body.lock().is_any();
         let mut left: Option<&Notify> = None;
         loop {
-            let found = self.grow(bytes);
-            let freed = found.err().map(|full| self.shared.pools.freed(Resource::Body, &self.account.slots, &full));
+            let full = self.grow(bytes).err();
+            let freed = full.map(|full| self.shared.pools.freed(Resource::Body, &self.account.slots, &full));
             if let Some(turn) = left.take_if(|turn| !freed.is_some_and(|freed| ptr::eq(*turn, freed))) {
                 // Who leaves a queue lets the next one look: there may be room for it too.
                 turn.notify_one();
             }
-            let (Err(_), Some(freed)) = (found, freed) else { return Ok(()) };
+            let Some(freed) = freed else { return Ok(()) };
             if held || !self.is_next(freed, bytes, until).await {
                 return self.make_room(bytes);
             }

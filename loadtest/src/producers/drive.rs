@@ -16,6 +16,7 @@ use super::judge::{Entry, Outcome};
 use super::offer::{Answer, Offer};
 use super::{Client, open};
 use crate::cpu::{self, Meter, Usage};
+use crate::generate::{Latency, Percentiles};
 use crate::say;
 
 /// Offered before anything is counted.
@@ -117,16 +118,15 @@ impl Offered {
         let publisher = open(self.client, kafka).await?;
         let offer = Offer { publisher, topic, rate, batch, patience: kafka.ack_timeout() };
         let first = batch * (WARM.as_micros() as u64 * rate / (1_000_000 * batch));
-        let mut answers = offer.run(0, WARM, &self.stop).await;
+        let warm = offer.run(0, WARM, &self.stop).await;
         say(format_args!("{READY}"));
         let meter = Meter::default().with("kafka", broker);
         let (before, start) = (meter.read(), Instant::now());
         let counted = offer.run(first, length, &self.stop).await;
         let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu::between(&before, &meter.read()));
         let driven = summed(&counted, seconds, cpu);
-        let warm = std::mem::take(&mut answers).into_iter();
         // On the clock of the counted stretch, the warm one lies before its start.
-        let warm = warm.map(|answer| Answer { due: Duration::ZERO, answered: Duration::ZERO, ..answer });
+        let warm = warm.into_iter().map(|answer| Answer { due: Duration::ZERO, answered: Duration::ZERO, ..answer });
         Ok((driven, warm.chain(counted).collect()))
     }
 }
@@ -134,22 +134,17 @@ impl Offered {
 fn summed(answers: &[Answer], seconds: f64, cpu: Usage) -> Driven {
     let all = answers.iter().map(|answer| answer.results.len() as u64).sum::<u64>();
     let acknowledged = answers.iter().flat_map(|answer| &answer.results).filter(|result| result.is_ok()).count() as u64;
-    let mut took: Vec<f64> =
-        answers.iter().map(|answer| answer.answered.saturating_sub(answer.due).as_secs_f64() * 1_000.0).collect();
-    took.sort_unstable_by(f64::total_cmp);
-    let at = |share: usize| took.get((took.len() * share / 100).min(took.len().saturating_sub(1))).copied();
-    Driven {
-        acknowledged,
-        failed: all - acknowledged,
-        seconds,
-        cpu,
-        p50_ms: at(50).unwrap_or(0.0),
-        p99_ms: at(99).unwrap_or(0.0),
-    }
+    let mut latency = Latency::default();
+    answers.iter().for_each(|answer| latency.record(micros(answer.answered.saturating_sub(answer.due))));
+    let Percentiles { p50_ms, p99_ms, .. } = latency.percentiles();
+    Driven { acknowledged, failed: all - acknowledged, seconds, cpu, p50_ms, p99_ms }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn entries(answer: &Answer) -> impl Iterator<Item = Entry> {
-    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     (answer.first..).zip(&answer.results).map(move |(number, result)| Entry {
         number,
         due_us: micros(answer.due),

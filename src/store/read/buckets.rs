@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::PgConnection;
 use sqlx::{Error, Row};
 
 use super::second;
+use super::summary::number;
 use crate::domain::id::AccountId;
 use crate::domain::window::{BUCKET_SECONDS, Window};
 
@@ -31,15 +32,13 @@ impl ByBucket {
         let query = sqlx::query(BY_BUCKET).bind(account.as_str()).bind(second(first)).bind(second(end));
         let mut buckets = Self::default();
         for row in &query.fetch_all(connection).await? {
-            buckets.add(row.try_get(0)?, row, 1)?;
+            buckets.add(row.try_get(0)?, number(row, 1)?);
         }
         Ok(buckets)
     }
 
-    /// One bucket, its events in that column of the row.
-    pub(super) fn add(&mut self, bucket: DateTime<Utc>, row: &PgRow, column: usize) -> Result<(), Error> {
-        self.0.insert(bucket.timestamp(), row.try_get::<i64, _>(column)?.unsigned_abs());
-        Ok(())
+    pub(super) fn add(&mut self, bucket: DateTime<Utc>, events: u64) {
+        self.0.insert(bucket.timestamp(), events);
     }
 
     pub(super) fn total(&self) -> u64 {

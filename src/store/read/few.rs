@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
 
 use super::second;
-use super::summary::{Bounds, EventCount, MAX_NAMES, SummaryRows, UserCount};
+use super::summary::{Bounds, EventCount, MAX_NAMES, SummaryRows, UserCount, number};
 use crate::domain::id::AccountId;
 use crate::domain::window::Window;
 
@@ -40,7 +40,7 @@ pub(super) async fn rows(
         .bind(i64::try_from(most + 1).unwrap_or(i64::MAX))
         .fetch_one(connection)
         .await?;
-    let total_events = row.try_get::<i64, _>(0)?.unsigned_abs();
+    let total_events = number(&row, 0)?;
     if total_events > most {
         return Ok(None);
     }

@@ -166,7 +166,7 @@ async fn in_buckets(
     let (mut counts, mut buckets) = (Vec::new(), ByBucket::default());
     for row in &rows {
         match row.try_get::<Option<DateTime<Utc>>, _>(2)? {
-            Some(bucket) => buckets.add(bucket, row, 1)?,
+            Some(bucket) => buckets.add(bucket, number(row, 1)?),
             None => counts.push(EventCount { event_name: row.try_get(0)?, events: number(row, 1)? }),
         }
     }
@@ -199,7 +199,7 @@ async fn estimated(
     Ok(SummaryRows { window, top_users, approximation, ..counted })
 }
 
-fn number(row: &PgRow, at: usize) -> Result<u64, Error> {
+pub(super) fn number(row: &PgRow, at: usize) -> Result<u64, Error> {
     row.try_get::<i64, _>(at).map(i64::unsigned_abs)
 }
 
